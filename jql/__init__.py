@@ -1,0 +1,3 @@
+"""jql: from LLM judgments of text quality to a curated, per-language training set."""
+
+__version__ = "0.1.0"

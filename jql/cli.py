@@ -1,0 +1,194 @@
+"""The command line: `jql run RECIPE`, a verb for each stage, `plan` and `explain`."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from jql.errors import InputError, JqlError, LockError, RecipeError, one_line
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[STAGE.FIELD=VALUE]...", help="overrides, values as in YAML")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one line of JSON last")]
+RunFolder = Annotated[str, typer.Option("--run", help="run folder; the same folder continues")]
+Workers = Annotated[int, typer.Option(help="units worked on at a time")]
+Languages = Annotated[list[str] | None, typer.Option("--language", help="keep this language (repeatable)")]
+
+
+@app.command()
+def run(recipe: str, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Run the stages that a recipe names; the same command again continues."""
+    from jql.recipe import load_recipe
+
+    _run(load_recipe(recipe, overrides), as_json)
+
+
+@app.command()
+def plan(recipe: str, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Say what would run and how many units are left; runs nothing."""
+    from jql.plan import plan_recipe, plan_table
+    from jql.recipe import load_recipe
+
+    found = plan_recipe(load_recipe(recipe, overrides))
+    _print(plan_table(found))
+    if as_json:
+        print(json.dumps(found))
+
+
+@app.command()
+def explain(stage: str) -> None:
+    """Print every field of a stage: type, default, meaning."""
+    from jql.recipe import PARTS, Recipe
+
+    part = PARTS.get(stage)
+    if part is None and stage != "recipe":
+        raise RecipeError(f"explain: no stage {stage!r}; there are recipe, {', '.join(PARTS)}")
+    model = part or Recipe
+    table = Table(title=f"{stage}: {' '.join((model.__doc__ or '').split())}", title_justify="left")
+    for column in ("field", "type", "default", "meaning"):
+        table.add_column(column, overflow="fold")
+    for name, field in model.model_fields.items():
+        if field.alias is None and name in PARTS and model is Recipe:
+            continue
+        table.add_row(field.alias or name, _type_words(field), json.dumps(field.get_default(), default=list), field.description or "")
+    _print(table)
+
+
+@app.command()
+def crawl(
+    inputs: Annotated[list[str] | None, typer.Argument(help="WARC or WET files or folders")] = None,
+    run: RunFolder = "runs/crawl",
+    dump: Annotated[str | None, typer.Option(help="Common Crawl dump, such as CC-MAIN-2025-05")] = None,
+    files: Annotated[int | None, typer.Option(help="how many files of the dump")] = None,
+    language: Languages = None,
+    workers: Workers = 2,
+    as_json: AsJson = False,
+) -> None:
+    """WARC or WET to documents."""
+    settings = _given(input=inputs or [], dump=dump, files=files, languages=language)
+    _stage(["crawl"], run, workers, as_json, crawl=settings)
+
+
+@app.command()
+def dedup(documents: str, run: RunFolder = "runs/dedup", workers: Workers = 2, as_json: AsJson = False) -> None:
+    """Near-duplicate clusters of a folder of documents."""
+    _stage(["dedup"], run, workers, as_json, documents={"path": documents})
+
+
+@app.command()
+def annotate(
+    documents: str,
+    run: RunFolder = "runs/annotate",
+    annotator: Annotated[str | None, typer.Option(help="name or folder")] = None,
+    language: Annotated[str | None, typer.Option(help="code for all documents, or identify")] = None,
+    workers: Workers = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Score a folder of documents: Parquet or JSONL, local, s3://, https:// or hf://."""
+    settings = _given(path=documents, language=language)
+    _stage(["annotate"], run, workers, as_json, documents=settings, annotate=_given(annotator=annotator))
+
+
+@app.command()
+def select(
+    run: Annotated[str, typer.Argument(help="run folder with scores")],
+    quantile: Annotated[float | None, typer.Option(help="share of each language that a cut drops")] = None,
+    rule: Annotated[str | None, typer.Option(help="all, any, majority or mean")] = None,
+    by: Annotated[str | None, typer.Option(help="annotator, heuristics or both")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide in a run folder what is kept; nothing is scored again."""
+    _later("select", run, as_json, select=_given(quantile=quantile, rule=rule, by=by))
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="run folder with decisions")],
+    path: Annotated[str | None, typer.Option("--to", help="where to; default RUN/export")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the kept documents of a run folder as Parquet by language."""
+    _later("export", run, as_json, export=_given(path=path))
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _stage(stages: list[str], folder: str, workers: int, as_json: bool, **parts: Any) -> None:
+    from jql.recipe import make_recipe
+
+    data = {"name": folder.rstrip("/").rsplit("/", 1)[-1], "output": folder, "stages": stages, "engine": {"workers": workers}, **parts}
+    _run(make_recipe(data, where="options"), as_json)
+
+
+def _later(stage: str, folder: str, as_json: bool, **parts: dict[str, Any]) -> None:
+    """Add a stage, and new settings for it, to the recipe of a run folder."""
+    from jql.engine import storage
+    from jql.recipe import STAGES, make_recipe, parse_yaml
+
+    path = storage.join(folder, "recipe.yaml")
+    if not storage.exists(path):
+        raise InputError(f"{folder}: no run folder (it has no recipe.yaml); run `jql annotate` or `jql run` first")
+    data = parse_yaml(storage.read_bytes(path).decode(), path)
+    data["output"] = folder
+    wanted = {*data["stages"], stage} | ({"select"} if stage == "export" else set())
+    data["stages"] = [s for s in STAGES if s in wanted and STAGES.index(s) <= STAGES.index(stage)]  # type: ignore[arg-type]
+    for name, settings in parts.items():
+        data[name] = {**data.get(name, {}), **settings}
+    _run(make_recipe(data, where=path), as_json)
+
+
+def _run(recipe: Any, as_json: bool) -> None:
+    from jql.pipeline import run_recipe
+    from jql.report.summary import drops_table, summary_table
+
+    result = run_recipe(recipe)
+    _print(summary_table(result.summary, result.cuts))
+    if result.summary["dropped"]:
+        _print(drops_table(result.summary))
+    print(f"export: {result.export}" if result.export else f"run: {result.folder}")
+    if as_json:
+        print(json.dumps({"run": result.folder, "export": result.export, **result.summary["total"], "dropped": result.summary["dropped"]}))
+
+
+def _type_words(field: Any) -> str:
+    text = str(field.annotation).replace("typing.", "").replace("jql.recipe.", "")
+    return text.removeprefix("<class '").removesuffix("'>").replace("NoneType", "none")
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def main() -> None:
+    """Entry point; exit code 0 done, 1 failed or incomplete, 2 the user's mistake."""
+    try:
+        app(standalone_mode=False)
+    except (RecipeError, LockError) as error:
+        _fail(error, 2)
+    except JqlError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command continues", 1)
+    except typer.Exit as error:
+        raise SystemExit(error.exit_code) from None
+    except Exception as error:
+        import click
+
+        if isinstance(error, click.ClickException):
+            error.show()
+            raise SystemExit(2) from None
+        if isinstance(error, OSError) and error.filename:
+            _fail(one_line(error), 1)
+        raise
+
+
+def _fail(error: BaseException | str, code: int) -> None:
+    print(f"jql: {one_line(error) if isinstance(error, BaseException) else error}", file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,1 @@
+"""WARC and WET shards -> text, language, heuristic signals: the DOCUMENT table."""

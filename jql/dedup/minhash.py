@@ -1,0 +1,64 @@
+"""MinHash band keys of a text. Letters: N documents, B bands, R rows (hashes) a band."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from jql.crawl.words import split_words
+
+BANDS, ROWS, NGRAM = 14, 8, 5
+"""As FineWeb2: documents of similarity s share a band with probability 1 - (1 - s^8)^14, one half at about 0.72."""
+
+
+def document_name(id: str) -> int:
+    """64-bit hash of a document's id: what names a document, and a cluster, whatever the order of the inputs."""
+    return xxhash.xxh3_64_intdigest(id.encode("utf-8", "surrogatepass"))
+
+
+@lru_cache(128)
+def _signer(language: str) -> Any:
+    from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
+    from datatrove.utils.hashing import HashConfig
+    from datatrove.utils.word_tokenizers import WordTokenizer
+
+    class OurWords(WordTokenizer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+
+        def word_tokenize(self, text: str) -> list[str]:
+            return split_words(text, language)
+
+        def sent_tokenize(self, text: str) -> list[str]:
+            return [text]
+
+        def span_tokenize(self, text: str) -> list[tuple[int, int]]:
+            return [(0, len(text))]
+
+    config = MinhashConfig(
+        n_grams=NGRAM, num_buckets=BANDS, hashes_per_bucket=ROWS, hash_config=HashConfig(precision=64, hash_fc="xxhash")
+    )
+    return MinhashDedupSignature(output_folder="memory://unused", config=config, language=OurWords())
+
+
+def band_keys(text: str, language: str) -> np.ndarray | None:
+    """uint64 (B,): keys that two near-duplicates of a language are likely to share one of; None for a text without words.
+
+    A text of fewer than five words has one shingle, all of it.
+    """
+    from datatrove.utils.text import simplify_text
+
+    signer = _signer(language)
+    shingles = signer.get_shingles(text)
+    if not shingles.size:
+        plain = simplify_text(text, signer.config.norm_config).strip()
+        if not plain:
+            return None
+        shingles = np.array([[xxhash.xxh64_intdigest(plain)]], np.uint64)
+    salt = xxhash.xxh3_64_intdigest(language)
+    keys = [
+        xxhash.xxh3_64_intdigest(np.asarray(hashes, np.uint64).tobytes(), seed=(salt + band) % 2**64)
+        for band, hashes in enumerate(signer.get_signature(shingles))
+    ]
+    return np.array(keys, np.uint64)

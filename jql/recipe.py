@@ -1,0 +1,277 @@
+"""The recipe: every setting of jql on one page. The command line, Python and YAML are three views of it.
+
+The string under a field is its documentation; `jql explain STAGE` prints it.
+"""
+
+import difflib
+import io
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from jql.errors import RecipeError
+from jql.languages import check_language
+
+StageName = Literal["crawl", "dedup", "annotate", "select", "export"]
+STAGES: tuple[StageName, ...] = get_args(StageName)
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Part(BaseModel):
+    """Base of the recipe's parts: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+
+    def deciding(self) -> dict[str, Any]:
+        """The fields that decide the output, as JSON: all but those marked as mere means."""
+        means = {name for name, field in type(self).model_fields.items() if (field.json_schema_extra or {}).get("means")}  # type: ignore[union-attr]
+        return self.model_dump(mode="json", exclude=means)
+
+
+_MEANS: Any = {"means": True}
+
+
+class Engine(Part):
+    """How units are run; nothing here changes what comes out."""
+
+    backend: Literal["ray", "inline"] = "ray"
+    """ray: a pool of actors. inline: this process, one unit after the other, for tests and debuggers."""
+    address: str | None = None
+    """Address of a Ray cluster, or auto; none starts a Ray on this machine."""
+    workers: Positive = 2
+    """Most units worked on at a time."""
+    tolerate_missing: Share = 0.0
+    """Share of a stage's units that may be missing (unreadable inputs) without the run failing."""
+
+
+class DocumentInput(Part):
+    """Documents that come from a folder; not used when the run crawls."""
+
+    path: str | None = None
+    """Folder or file of Parquet or JSONL (.jsonl, .jsonl.gz): local, s3://, https:// or hf://datasets/... ."""
+    language: str | None = None
+    """Where documents have no language column: a code for all of them, or identify."""
+    unit_rows: Positive = 30_000
+    """Rows of a unit, in whole row groups."""
+
+    @field_validator("language")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        return value if value in (None, "identify") else check_language(value)
+
+
+class Crawl(Part):
+    """WARC or WET files to documents."""
+
+    input: tuple[str, ...] = Field((), json_schema_extra=_MEANS)
+    """WARC or WET files (.warc, .wet, with or without .gz) or folders of them."""
+    dump: str | None = None
+    """A Common Crawl dump such as CC-MAIN-2025-05, instead of input."""
+    kind: Literal["warc", "wet"] = "warc"
+    """Which files of the dump: pages, or text that Common Crawl extracted."""
+    files: Positive | None = None
+    """How many files of the dump, drawn with the recipe's seed; none takes all."""
+    base: str = "https://data.commoncrawl.org"
+    """Where dumps lie; s3://commoncrawl inside AWS."""
+    languages: tuple[str, ...] = ()
+    """Languages to keep, as iso639-3_Script; none keeps all."""
+    identifier: str = "default"
+    """Language identifier: default, a fastText model file, or hf:owner/repo/file."""
+    url_filter: bool = True
+    """Drop pages whose URL is on datatrove's blocklists."""
+    max_bytes: Positive = 10_000_000
+    """Pages above this are dropped as too_large."""
+    timeout_s: Annotated[float, Field(gt=0)] = Field(10.0, json_schema_extra=_MEANS)
+    """Seconds for one page."""
+
+    @field_validator("languages")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_language(code) for code in value)
+
+
+class Dedup(Part):
+    """Near-duplicate clusters: MinHash over word 5-grams, 14 bands of 8 hashes, per language; nothing is removed here."""
+
+    partitions: Positive | None = None
+    """Parts that the exchange is cut into; none takes one for every 2 GiB of documents."""
+
+
+class Annotate(Part):
+    """Scores of every document."""
+
+    annotator: str = "edu-ngram"
+    """An annotator that comes with jql, or a folder of one."""
+    copies: Literal["every", "one"] = "every"
+    """After dedup: score every document, or one of each near-duplicate cluster."""
+    batch: Positive = Field(512, json_schema_extra=_MEANS)
+    """Documents scored at a time."""
+
+
+class Select(Part):
+    """Keep or drop, per language, with the reason."""
+
+    by: Literal["annotator", "heuristics", "both"] = "annotator"
+    """What a document must pass: its scores, the heuristics' thresholds, or both."""
+    quantile: Share = 0.7
+    """Share of each language that every head's cut drops; 0.6 and 0.7 are the published values."""
+    rule: Literal["all", "any", "majority", "mean"] = "all"
+    """How heads agree: all, any, or more than half of them at or above their cut; mean: the mean of their ranks is."""
+    heads: tuple[str, ...] = ()
+    """The heads that vote; none takes all of the annotator."""
+    min_documents: Positive = 20
+    """A language with fewer scored documents gets no cut of its own; they are dropped as too_few_documents."""
+    copy_kept: Literal["best", "longest", "newest", "first", "every"] = Field("best", alias="copy")
+    """Which document of a near-duplicate cluster is kept: best mean rank, longest, newest, first by id hash, or every one."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+
+class Export(Part):
+    """Kept documents as Parquet by language, with a manifest and a data set card."""
+
+    path: str | None = Field(None, json_schema_extra=_MEANS)
+    """Where to; none takes RUN/export."""
+    file_documents: Positive = 500_000
+    """About so many kept documents go into the files of one group of inputs."""
+
+
+class Recipe(Part):
+    """A run from raw input to export."""
+
+    name: str = "run"
+    """What the run is called, also in the data set card."""
+    output: str = "runs/run"
+    """The run folder: local or s3://; every node must see it."""
+    stages: tuple[StageName, ...] = STAGES
+    """The stages to run, in this order: crawl, dedup, annotate, select, export."""
+    seed: int = 0
+    """Seed of every draw."""
+    engine: Engine = Engine()
+    documents: DocumentInput = DocumentInput()
+    crawl: Crawl = Crawl()
+    dedup: Dedup = Dedup()
+    annotate: Annotate = Annotate()
+    select: Select = Select()
+    export: Export = Export()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        if list(self.stages) != [s for s in STAGES if s in self.stages]:
+            raise ValueError(f"stages: expected a part of {', '.join(STAGES)} in this order, got {', '.join(self.stages)}")
+        if not self.stages:
+            raise ValueError(f"stages: expected at least one of {', '.join(STAGES)}, got none")
+        if "crawl" in self.stages and self.documents.path:
+            raise ValueError("documents.path: the run crawls, so it takes no other documents; remove it or the crawl stage")
+        if self.annotate.copies == "one" and self.select.copy_kept not in ("best", "first"):
+            raise ValueError(
+                f"select.copy: only one of each cluster is scored (annotate.copies: one), so {self.select.copy_kept} cannot be "
+                "chosen; set annotate.copies=every or select.copy=first"
+            )
+        return self
+
+
+PARTS = {name: field.annotation for name, field in Recipe.model_fields.items() if isinstance(field.annotation, type)}
+PARTS = {name: part for name, part in PARTS.items() if issubclass(part, Part)}
+
+
+def load_recipe(path: str, overrides: list[str] | None = None) -> Recipe:
+    """The recipe in a YAML 1.2 file, with `a.b=value` overrides (values are YAML).
+
+    Raises:
+        RecipeError: no such file, no YAML, or a value that is not allowed; names the key, what was found and expected.
+    """
+    file = Path(path)
+    if not file.is_file():
+        from jql.paths import pipelines_dir
+
+        known = sorted(p.name for p in pipelines_dir().glob("*.yaml"))
+        raise RecipeError(f"{path}: no such recipe; those that come with jql: {', '.join(f'pipelines/{k}' for k in known)}")
+    data = parse_yaml(file.read_text(encoding="utf-8"), path) or {}
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: expected a mapping of stages to settings, got {type(data).__name__}")
+    return make_recipe(data, overrides, path)
+
+
+def make_recipe(data: dict[str, Any], overrides: list[str] | None = None, where: str = "recipe") -> Recipe:
+    """The recipe of plain values, with overrides.
+
+    Raises:
+        RecipeError: see load_recipe.
+    """
+    for override in overrides or []:
+        key, sign, value = override.partition("=")
+        if not sign or not key:
+            raise RecipeError(f"{override}: expected stage.field=value")
+        place = data
+        *parents, last = key.split(".")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise RecipeError(f"{key}: {parent} is a value, not a stage")
+        place[last] = parse_yaml(value, key)
+    try:
+        return Recipe.model_validate_json(json.dumps(data, default=str))
+    except ValidationError as error:
+        lines = [_explain(e) for e in error.errors()]
+        raise RecipeError(f"{where}: " + "; ".join(dict.fromkeys(lines))) from None
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Plain values of YAML 1.2, in which `no` is a string and 5e-4 a number.
+
+    Raises:
+        RecipeError: not YAML; names the line.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(io.StringIO(text))
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise RecipeError(f"{where}: line {line}: not YAML ({error.problem})") from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML, every field written out."""
+    from ruamel.yaml import YAML
+
+    out = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.dump(recipe.model_dump(mode="json", by_alias=True), out)
+    return out.getvalue()
+
+
+def field_names(part: type[Part]) -> list[str]:
+    """The names of a part's fields as they are written in YAML."""
+    return [field.alias or name for name, field in part.model_fields.items()]
+
+
+def _explain(error: Any) -> str:
+    """One validation error as: key: expected ..., got ...; what to do."""
+    path = ".".join(str(p) for p in error["loc"])
+    found, kind, context = error.get("input"), error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        text = str(context["error"])
+        return f"{path}: {text}" if path else text
+    if kind == "extra_forbidden":
+        *parents, last = [str(p) for p in error["loc"]]
+        part: Any = Recipe if not parents else PARTS.get(parents[0], Recipe)
+        close = difflib.get_close_matches(last, field_names(part), 1, 0.5)
+        hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(field_names(part))}"
+        return f"{path}: unknown key; {hint}"
+    if kind in ("less_than", "greater_than_equal") and ("quantile" in path or "tolerate" in path):
+        more = f"; write {found / 100:g}" if isinstance(found, (int, float)) and 1 <= found < 100 else ""
+        return f"{path}: expected a share in [0, 1), got {found}{more}"
+    if kind == "literal_error":
+        close = difflib.get_close_matches(str(found), [c.strip("'") for c in context["expected"].replace(" or ", ", ").split(", ")], 1)
+        return f"{path}: expected {context['expected']}, got {found!r}" + (f"; did you mean {close[0]}?" if close else "")
+    expected = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{path}: expected {expected}, got {found!r}"

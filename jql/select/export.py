@@ -1,0 +1,150 @@
+"""The export stage: kept documents as Parquet by language, a manifest, and a card that `datasets` reads."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jql.documents import Documents, read_documents
+from jql.engine import storage
+from jql.engine.plan import Unit
+from jql.engine.run import Run, StageRun
+from jql.engine.stage import Guard, Output, Stage
+from jql.recipe import Recipe
+
+VERSION = 1
+COLUMNS: dict[str, pa.DataType] = {
+    "id": pa.string(),
+    "text": pa.string(),
+    "language": pa.string(),
+    "language_score": pa.float32(),
+    "url": pa.string(),
+    "date": pa.string(),
+    "dump": pa.string(),
+    "file_path": pa.string(),
+    "warc_offset": pa.int64(),
+    "filter_reason": pa.string(),
+}
+"""What an exported row has of its document; columns an input lacks are null."""
+
+
+def export_schema(heads: list[str], clustered: bool) -> pa.Schema:
+    """Schema of an exported file; scores are named score_HEAD."""
+    fields = list(COLUMNS.items())
+    fields += [("cluster", pa.uint64()), ("cluster_size", pa.int64())] if clustered else []
+    return pa.schema(fields + [(f"score_{head}", pa.float32()) for head in heads])
+
+
+class ExportWorker:
+    """Writes the kept documents of a group of document units, one file a language."""
+
+    def __init__(self, heads: list[str], clustered: bool, language: str | None) -> None:
+        self.heads, self.clustered, self.language = heads, clustered, language
+        self.schema = export_schema(heads, clustered)
+
+    def __call__(self, unit: Unit, guard: Guard) -> Output:
+        """One table a language, documents in input order."""
+        output = Output()
+        kept: dict[str, list[pa.Table]] = {}
+        for member in unit.payload["members"]:
+            guard.arm(100)
+            table, reasons = self._member(Unit(member["index"], member["source"], 0, member))
+            output.rows_in += len(reasons)
+            output.drops.update(r for r in reasons if r is not None)
+            table = table.filter(pa.array([r is None for r in reasons], pa.bool_()))
+            for language in sorted(set(table.column("language").to_pylist())):
+                kept.setdefault(language, []).append(table.filter(pc.equal(table.column("language"), language)))
+        output.tables = {language: (self.schema, kept[language]) for language in sorted(kept)}
+        counts = {language: sum(t.num_rows for t in tables) for language, tables in sorted(kept.items())}
+        chars = {language: sum(int(pc.sum(pc.utf8_length(t.column("text"))).as_py() or 0) for t in ts) for language, ts in sorted(kept.items())}
+        output.stats = {"documents": counts, "characters": chars}
+        return output
+
+    def _member(self, unit: Unit) -> tuple[pa.Table, list[str | None]]:
+        """All documents of a unit with the export's columns, and why each is dropped (None: kept)."""
+        table = read_documents(unit, COLUMNS, self.language)
+        columns = {name: table.column(name) for name in COLUMNS}
+        if self.clustered:
+            clusters = storage.read_table(unit.payload["clusters"], ["cluster", "cluster_size"])
+            columns |= {name: clusters.column(name) for name in ("cluster", "cluster_size")}
+        if self.heads:
+            scores = storage.read_table(unit.payload["scores"], self.heads)
+            columns |= {f"score_{head}": scores.column(head) for head in self.heads}
+        decisions = storage.read_table(unit.payload["decisions"], ["reason"])
+        # A dropped row may have no text; the schema asks for one only of what is kept.
+        return pa.table(columns).select(self.schema.names).cast(self.schema), decisions.column("reason").to_pylist()
+
+
+def group_units(counts: list[int], size: int) -> list[list[int]]:
+    """Consecutive units in groups that hold at least `size` kept documents each, the last one what is left."""
+    groups: list[list[int]] = [[]]
+    kept = 0
+    for index, count in enumerate(counts):
+        if kept >= size:
+            groups.append([])
+            kept = 0
+        groups[-1].append(index)
+        kept += count
+    return [group for group in groups if group]
+
+
+def run_export(
+    recipe: Recipe, run: Run, documents: Documents, clusters: StageRun | None, scores: StageRun | None, decisions: StageRun
+) -> StageRun:
+    """Write the kept documents below the run folder; `publish` makes them visible."""
+    heads: list[str] = []
+    if scores is not None:
+        from jql.annotator.annotator import Annotator
+
+        heads = Annotator.load(recipe.annotate.annotator).heads
+    settings = {"heads": heads, "clustered": clusters is not None, "language": documents.language}
+    inputs: dict[str, Any] = {"documents": documents.mark, "decisions": decisions.mark()}
+
+    def units() -> Iterator[Unit]:
+        tables = {"clusters": clusters, "scores": scores, "decisions": decisions}
+        paths = {name: {r.unit: stage.path(r) for r in stage.receipts()} for name, stage in tables.items() if stage}
+        members = list(documents.units())
+        kept = {r.unit: r.accepted for r in decisions.receipts()}
+        for number, group in enumerate(group_units([kept[u.index] for u in members], recipe.export.file_documents)):
+            payload = [
+                {**members[i].payload, "index": members[i].index, "source": members[i].source, **{n: p[members[i].index] for n, p in paths.items()}}
+                for i in group
+            ]
+            yield Unit(number, f"group {number}", sum(members[i].weight for i in group), {"members": payload})
+
+    stage = Stage("export", VERSION, recipe.export.deciding(), inputs, ExportWorker, settings, "filter", "export_crash")
+    return run.run(stage, units)
+
+
+def publish(export: StageRun, target: str) -> dict[str, Any]:
+    """Put the committed files under their final names, LANGUAGE/NNNNN.parquet, and remove what is not among them.
+
+    Returns:
+        Language -> documents, characters, files.
+    """
+    found: dict[str, Any] = {}
+    names = set()
+    for receipt in export.receipts():
+        for language, file in receipt.files.items():
+            name = f"data/{language}/{receipt.unit:05d}.parquet"
+            storage.copy(export.path(receipt, language), storage.join(target, name))
+            names.add(name)
+            entry = found.setdefault(language, {"documents": 0, "characters": 0, "files": []})
+            entry["documents"] += receipt.stats["documents"][language]
+            entry["characters"] += receipt.stats["characters"][language]
+            entry["files"].append({"name": name, "rows": file.rows, "bytes": file.bytes, "sha256": file.sha256})
+    for name in storage.find(storage.join(target, "data")):
+        if f"data/{name}" not in names:
+            storage.delete(storage.join(target, "data", name))
+    return dict(sorted(found.items()))
+
+
+def drop_counts(decisions: StageRun) -> dict[str, Counter[str]]:
+    """Language -> reason -> documents, over the whole run; kept documents count as `kept`."""
+    total: dict[str, Counter[str]] = {}
+    for receipt in decisions.receipts():
+        for language, counts in receipt.stats["languages"].items():
+            total.setdefault(language, Counter()).update(counts)
+    return dict(sorted(total.items()))
