@@ -5,6 +5,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from jql.errors import InputError, JqlError, LockError, RecipeError, one_line
@@ -29,7 +30,7 @@ def run(recipe: str, overrides: Overrides = None, as_json: AsJson = False) -> No
 @app.command()
 def plan(recipe: str, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Say what would run and how many units are left; runs nothing."""
-    from jql.plan import plan_recipe, plan_table
+    from jql.planner import plan_recipe, plan_table
     from jql.recipe import load_recipe
 
     found = plan_recipe(load_recipe(recipe, overrides))
@@ -53,7 +54,7 @@ def explain(stage: str) -> None:
     for name, field in model.model_fields.items():
         if field.alias is None and name in PARTS and model is Recipe:
             continue
-        table.add_row(field.alias or name, _type_words(field), json.dumps(field.get_default(), default=list), field.description or "")
+        table.add_row(field.alias or name, _type_words(field), json.dumps(field.get_default(), default=list), escape(" ".join((field.description or "").split())))
     _print(table)
 
 
@@ -157,7 +158,7 @@ def _run(recipe: Any, as_json: bool) -> None:
 
 def _type_words(field: Any) -> str:
     text = str(field.annotation).replace("typing.", "").replace("jql.recipe.", "")
-    return text.removeprefix("<class '").removesuffix("'>").replace("NoneType", "none")
+    return escape(text.removeprefix("<class '").removesuffix("'>").replace("NoneType", "none"))
 
 
 def _print(table: Table) -> None:

@@ -12,7 +12,7 @@ from jql.annotator.histogram import histogram, pack
 from jql.documents import Documents, read_documents
 from jql.engine import storage
 from jql.engine.plan import Unit
-from jql.engine.run import Run, StageRun
+from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Output, Stage
 from jql.recipe import Recipe
 from jql.schema import score_schema
@@ -85,7 +85,7 @@ def histograms(points_NH: np.ndarray, languages_N: np.ndarray, heads: list[str])
     return found
 
 
-def run_annotate(recipe: Recipe, run: Run, documents: Documents, clusters: StageRun | None) -> StageRun:
+def run_annotate(recipe: Recipe, run: StageRunner, documents: Documents, clusters: StageRun | None) -> StageRun:
     """Score the documents."""
     annotator = Annotator.load(recipe.annotate.annotator)
     one_copy = recipe.annotate.copies == "one" and clusters is not None

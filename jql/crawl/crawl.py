@@ -17,7 +17,7 @@ from jql.crawl.warc import WebRecord, read_warc
 from jql.documents import list_files
 from jql.engine.fingerprint import digest_of, identify_file
 from jql.engine.plan import Unit
-from jql.engine.run import Run, StageRun
+from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import DocumentTimeout, Guard, Output, Stage
 from jql.errors import RecipeError
 from jql.recipe import Recipe
@@ -127,8 +127,8 @@ def crawl_inputs(recipe: Recipe) -> tuple[dict[str, Any], Callable[[], Iterator[
     return mark, lambda: (Unit(i, m["path"], m["size"]) for i, m in enumerate(marks))
 
 
-def run_crawl(recipe: Recipe, run: Run, execute: bool = True) -> StageRun:
-    """Crawl what the recipe names; with `execute` False only make or read the plan."""
+def run_crawl(recipe: Recipe, run: StageRunner) -> StageRun:
+    """Crawl what the recipe names."""
     mark, units = crawl_inputs(recipe)
     config = recipe.crawl.deciding()
     settings = {
@@ -151,4 +151,4 @@ def run_crawl(recipe: Recipe, run: Run, execute: bool = True) -> StageRun:
         crash="extract_crash",
         document_s=recipe.crawl.timeout_s,
     )
-    return run.run(stage, units) if execute else run.open(stage, units)
+    return run.run(stage, units)

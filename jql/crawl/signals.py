@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
 
 import numpy as np
 
@@ -27,11 +26,11 @@ MAX_BULLET_LINES = 0.9
 MAX_ELLIPSIS_LINES = 0.3
 MIN_STOP_WORDS = 2
 SHORT_LINE = 30
-# Two n-grams can only be equal if their first characters are; long enough to single out most places, short to cut out.
+# Equal n-grams begin alike. A power of two; with 8 or 32 more places are left to look at, in pages of a raw crawl.
 _PREFIX = 16
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 _PARAGRAPH = re.compile(r"\n{2,}")
-_LINE = re.compile(r"\n+")
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,17 @@ def _repeated(items: list[str]) -> tuple[int, int]:
     return len(items) - len(unique), sum(map(len, items)) - sum(map(len, unique))
 
 
+def _occurs_twice(codes: np.ndarray) -> np.ndarray:
+    """bool (W,): the value is there more than once."""
+    order = np.argsort(codes)
+    ranked = codes[order]
+    same = ranked[1:] == ranked[:-1]
+    twice = np.zeros(len(codes), bool)
+    twice[order[1:][same]] = True
+    twice[order[:-1][same]] = True
+    return twice
+
+
 def _top_grams(codes: np.ndarray, lengths: np.ndarray) -> tuple[int, int, int]:
     """Characters (with spaces between) in all occurrences of the most frequent 2-, 3- and 4-gram; the first one in a tie.
 
@@ -105,33 +115,51 @@ def _top_grams(codes: np.ndarray, lengths: np.ndarray) -> tuple[int, int, int]:
         codes[:-1] * size + codes[1:], return_index=True, return_inverse=True, return_counts=True
     )
     found = [covered(first, counts, 2), 0, 0]
+    again = counts[pairs] > 1
     for n, other, step in ((3, codes, size), (4, pairs, len(counts))):
-        if len(codes) >= n:
+        if len(codes) < n:
+            break
+        # Only n-grams whose pairs occur again can; all others come once, and then the first of the text is the answer.
+        last = len(codes) - n + 1
+        places = np.flatnonzero(again[:last] & again[n - 2 : n - 2 + last])
+        if len(places):
             # Word or pair two places further on: together the n-gram, as one number below 2^63 up to a billion words.
             _, first, counts = np.unique(
-                pairs[: len(codes) - n + 1] * step + other[2:], return_index=True, return_counts=True
+                pairs[places] * step + other[places + 2], return_index=True, return_counts=True
             )
-            found[n - 2] = covered(first, counts, n)
+            first = places[first]
+        if not len(places) or counts.max() == 1:
+            first, counts = np.array([0]), np.array([1])
+        found[n - 2] = covered(first, counts, n)
     return found[0], found[1], found[2]
 
 
-def _repeated_grams(words: list[str], lengths: list[int], sizes: Sequence[int]) -> list[int]:
+def _repeated_grams(words: list[str], lengths: np.ndarray, sizes: Sequence[int]) -> list[int]:
     """Characters (without spaces) in n-grams that came before already and do not overlap, for each n of `sizes`.
 
     As datatrove counts them: left to right, n words are skipped after a repeated n-gram, and n-grams are compared without
-    the spaces between their words. Only the places are looked at whose next characters occur twice, often one in ten.
+    the spaces between their words. Only places whose next _PREFIX characters occur twice are looked at, often one in ten;
+    equal characters have equal hashes, and a collision costs a look, not a wrong value.
+
+    Args:
+        lengths: int64 (W,), characters of each word.
     """
-    joined = "".join(words)
-    starts = list(accumulate(lengths, initial=0))
-    ahead = [joined[start : start + _PREFIX] for start in starts[:-1]]
-    often = Counter(ahead)
     shortest = min(sizes)
-    ends = starts[shortest:]  # zip stops with the last n-gram
-    places = [
-        i
-        for i, (prefix, start, end) in enumerate(zip(ahead, starts, ends, strict=False))
-        if often[prefix] > 1 or end - start < _PREFIX
-    ]
+    if len(words) <= shortest:
+        return [0] * len(sizes)
+    joined = "".join(words)
+    ends = lengths.cumsum()
+    begins = ends - lengths
+    hashes = np.zeros(len(joined) + _PREFIX, np.uint64)  # of 1, 2, 4 ... _PREFIX characters
+    hashes[: len(joined)] = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    width = 1
+    while width < _PREFIX:
+        hashes[:-width] = hashes[:-width] * _MULTIPLIER + hashes[width:]
+        width *= 2
+    look = _occurs_twice(hashes[begins])[: len(words) - shortest + 1]
+    look |= ends[shortest - 1 :] - begins[: len(look)] < _PREFIX
+    places = np.flatnonzero(look).tolist()
+    starts = [*begins.tolist(), len(joined)]
     found = []
     for n in sizes:
         seen: set[str] = set()
@@ -189,10 +217,11 @@ def signals(text: str, language: str) -> np.ndarray:
     split = text.splitlines()
     values["bullet_lines"] = sum(line.lstrip().startswith(("•", "-")) for line in split) / len(split)
     values["ellipsis_lines"] = sum(line.rstrip().endswith(("...", "…")) for line in split) / len(split)
-    paragraphs = _PARAGRAPH.split(text.strip())
+    paragraphs = _PARAGRAPH.split(text.strip()) if "\n\n" in text else [text]
     count, chars = _repeated(paragraphs)
     values["dup_para"], values["dup_para_chars"] = count / len(paragraphs), chars / n_chars
-    lines = _LINE.split(text)
+    # As re.split(r"\n+", text): empty lines count at the ends only.
+    lines = [line for line in text.split("\n") if line] + [""] * (text.startswith("\n") + text.endswith("\n"))
     count, chars = _repeated(lines)
     values["dup_line"], values["dup_line_chars"] = count / len(lines), chars / n_chars
     # Never empty: white space is the same for split_words and isspace, so where there are words there is such a line.
@@ -203,8 +232,8 @@ def signals(text: str, language: str) -> np.ndarray:
 
     number = {word: i for i, word in enumerate(distinct)}
     codes = np.fromiter(map(number.__getitem__, words), np.int64, n_words)
-    lengths = list(map(len, words))
-    for n, chars in zip((2, 3, 4), _top_grams(codes, np.array(lengths)), strict=True):
+    lengths = np.fromiter(map(len, words), np.int64, n_words)
+    for n, chars in zip((2, 3, 4), _top_grams(codes, lengths), strict=True):
         values[f"top_{n}_gram"] = chars / n_chars
     sizes = range(5, 11)
     for n, chars in zip(sizes, _repeated_grams(words, lengths, sizes), strict=True):

@@ -26,12 +26,14 @@ _ELISION = regex.compile(
 )
 # Maltese il-ktieb, fl-1990, ta' Malta, b'mod: clitics end with a hyphen or an apostrophe; no clitic has over five letters.
 _MALTESE = regex.compile(
-    rf"""[\p{{L}}\p{{M}}]{{1,5}}[{_HYPHENS}](?=[\p{{L}}\p{{N}}'"‘“])|{_WORD}(?:(?<=[\p{{L}}\p{{M}}])['’]|(?:{_NUMBER})*)|{_SIGN}"""
+    rf"""[\p{{L}}\p{{M}}]{{1,5}}[{_HYPHENS}](?=[\p{{L}}\p{{N}}'"‘“])|"""
+    rf"{_WORD}(?:(?<=[\p{{L}}\p{{M}}])['’]|(?:{_NUMBER})*)|{_SIGN}"
 )
 # Chinese, Japanese and Thai write no spaces; a character is the smallest unit that needs no dictionary.
 _SPACELESS_LETTER = r"[[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]--\p{N}]"
 _CHARACTERS = regex.compile(
-    rf"(?V1){_SPACELESS_LETTER}\p{{M}}*|[[\p{{L}}\p{{M}}\p{{N}}]--{_SPACELESS_LETTER}]+(?:(?<=\p{{N}})[.,:](?=\p{{N}})\p{{N}}+)*|{_SIGN}"
+    rf"(?V1){_SPACELESS_LETTER}\p{{M}}*|"
+    rf"[[\p{{L}}\p{{M}}\p{{N}}]--{_SPACELESS_LETTER}]+(?:(?<=\p{{N}})[.,:](?=\p{{N}})\p{{N}}+)*|{_SIGN}"
 )
 SPACELESS = frozenset({"Hani", "Hans", "Hant", "Jpan", "Thai"})
 # A piece like `word,` is most of what is left after the plain words; it needs no regular expression.

@@ -20,7 +20,7 @@ from jql.dedup.minhash import BANDS, NGRAM, ROWS, band_keys, document_name
 from jql.documents import Documents, read_documents
 from jql.engine import storage
 from jql.engine.plan import Unit
-from jql.engine.run import Run, StageRun
+from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Output, Stage
 from jql.errors import JqlError
 from jql.recipe import Recipe
@@ -198,7 +198,7 @@ def _paths(stage: StageRun) -> list[str]:
     return [stage.path(receipt) for receipt in stage.receipts()]
 
 
-def run_dedup(recipe: Recipe, run: Run, documents: Documents) -> StageRun:
+def run_dedup(recipe: Recipe, run: StageRunner, documents: Documents) -> StageRun:
     """Find near-duplicates among the documents; returns the stage that holds the CLUSTER table."""
     weight = sum(unit.weight for unit in documents.units())
     partitions = recipe.dedup.partitions or max(1, -(-weight // PARTITION_BYTES))

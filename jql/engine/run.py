@@ -23,15 +23,14 @@ from jql.engine.progress import console as make_console
 from jql.engine.receipt import Receipt, committed, read_receipts
 from jql.engine.stage import Stage
 from jql.errors import IncompleteError
+from jql.recipe import Engine
 
 
-class EngineSettings(Protocol):
-    """The engine's part of a recipe."""
+class StageRunner(Protocol):
+    """What stages are handed to: a run, or a planner that runs nothing."""
 
-    backend: str
-    address: str | None
-    workers: int
-    tolerate_missing: float
+    def run(self, stage: Stage, units: Callable[[], Iterable[Unit]]) -> "StageRun":
+        """The stage, complete."""
 
 
 @dataclass
@@ -80,7 +79,7 @@ class Run:
         STAGE/FINGERPRINT/{stage.json, plan.parquet, receipts/, data/, quarantine/}
     """
 
-    def __init__(self, folder: str, engine: EngineSettings, console: Console | None = None) -> None:
+    def __init__(self, folder: str, engine: Engine, console: Console | None = None) -> None:
         self.folder = folder
         self.engine = engine
         self.console = console or make_console()

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -106,13 +106,6 @@ class Worker(Protocol):
         """The output of a unit; deterministic in the unit, the guard's poison and the worker's settings."""
 
 
-class WorkerFactory(Protocol):
-    """Makes a worker: a class, or a function at the top of a module."""
-
-    def __call__(self, **settings: Any) -> Worker:
-        """A worker with its settings."""
-
-
 @dataclass(frozen=True)
 class Stage:
     """A stage as the engine sees it.
@@ -132,7 +125,7 @@ class Stage:
     version: int
     config: dict[str, Any]
     inputs: dict[str, Any]
-    factory: WorkerFactory
+    factory: Callable[..., Worker]
     settings: dict[str, Any]
     law: Law
     crash: str = "crash"

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from jql.documents import Documents, read_documents
 from jql.engine import storage
 from jql.engine.plan import Unit
-from jql.engine.run import Run, StageRun
+from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Output, Stage
 from jql.recipe import Recipe
 
@@ -91,7 +91,7 @@ def group_units(counts: list[int], size: int) -> list[list[int]]:
 
 
 def run_export(
-    recipe: Recipe, run: Run, documents: Documents, clusters: StageRun | None, scores: StageRun | None, decisions: StageRun
+    recipe: Recipe, run: StageRunner, documents: Documents, clusters: StageRun | None, scores: StageRun | None, decisions: StageRun
 ) -> StageRun:
     """Write the kept documents below the run folder; `publish` makes them visible."""
     heads: list[str] = []

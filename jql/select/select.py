@@ -5,7 +5,6 @@
     decisions   per document unit   the DECISION table, aligned with the documents
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +19,12 @@ from jql.dedup.minhash import document_name
 from jql.documents import Documents, read_documents
 from jql.engine import storage
 from jql.engine.plan import Unit
-from jql.engine.run import Run, StageRun
+from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Output, Stage
 from jql.errors import RecipeError
 from jql.recipe import Recipe
 from jql.schema import DECISION
-from jql.select.copies import CopyWorker, candidates
+from jql.select.copies import CANDIDATE, CopyWorker, candidates
 from jql.select.cuts import Cuts, choose_heads, make_cuts, mean_ranks, passes
 
 VERSION = 1
@@ -119,8 +118,6 @@ class CandidateWorker:
         ids = verdicts.table.column("id").to_pylist()
         names = np.array([document_name(ids[row]) for row in rows], np.uint64)
         pieces = candidates(cluster, merit(self.rules, verdicts, rows), names, rows + (unit.index << 32), self.partitions)
-        from jql.select.copies import CANDIDATE
-
         return Output({"": (CANDIDATE, pieces)}, verdicts.table.num_rows)
 
 
@@ -160,7 +157,7 @@ class DecisionWorker:
 
 
 def run_select(
-    recipe: Recipe, run: Run, documents: Documents, clusters: StageRun | None, scores: StageRun | None
+    recipe: Recipe, run: StageRunner, documents: Documents, clusters: StageRun | None, scores: StageRun | None
 ) -> tuple[StageRun, Cuts | None]:
     """Decide; returns the stage that holds the DECISION table, and the cuts.
 
@@ -174,7 +171,6 @@ def run_select(
     if scores is not None:
         heads = choose_heads(wish.heads, Annotator.load(recipe.annotate.annotator).heads)
         cuts = make_cuts(scores.receipts(), heads, wish.quantile, wish.min_documents)
-        storage.put(storage.join(run.folder, "cuts.json"), json.dumps(cuts.to_json(), indent=1).encode())
     rules = Rules(wish.by, wish.rule, wish.copy_kept, cuts)
     config = {**wish.deciding(), "language": documents.language}
     inputs: dict[str, Any] = {"documents": documents.mark}

@@ -1,0 +1,40 @@
+# Needs Python 3.11 or newer and make; everything else is installed into .venv from constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_OFFLINE = 1
+export RAY_USAGE_STATS_ENABLED = 0
+
+.PHONY: demo test check install constraints clean
+
+demo: .venv/installed  ## the sample crawl from WARC to Parquet by language, offline, through Ray
+	$(BIN)/python data/sample/wrap.py data/sample/pages data/sample/warc
+	$(BIN)/jql run pipelines/demo.yaml
+
+test: .venv/installed-dev  ## the whole test suite
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: .venv/installed  ## only the set-up
+
+.venv/bin/uv: constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt uv
+	touch $@
+
+.venv/installed: .venv/bin/uv pyproject.toml constraints.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	touch $@
+
+constraints: .venv/bin/uv  ## pin anew what pyproject.toml asks for
+	$(BIN)/uv pip compile -q --no-header --no-annotate --all-extras --python-version 3.11 --upgrade pyproject.toml -o constraints.txt
+
+clean:  ## remove runs and the environment
+	rm -rf runs .venv data/sample/warc

@@ -1,0 +1,102 @@
+"""What tests share: one Ray for the whole session, a real S3 server on loopback, small real inputs, byte comparison."""
+
+import hashlib
+import io
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is not here")
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """Address of the one Ray of this test session; 4 logical CPUs, so that a dying actor's successor finds room."""
+    import ray
+
+    started = ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    yield str(started.address_info["gcs_address"])
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """An s3:// bucket on a real S3 server (moto) on loopback; fsspec is pointed at it for the session."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    environment = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "FSSPEC_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    import fsspec
+    import s3fs
+
+    fsspec.config.conf["s3"] = {"endpoint_url": environment["FSSPEC_S3_ENDPOINT_URL"]}
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            s3fs.S3FileSystem().mkdir("jql-test")
+            break
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+    yield "s3://jql-test"
+    server.terminate()
+    server.wait(10)
+    fsspec.config.conf.pop("s3", None)
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
+def table_bytes(run: Path) -> dict[str, str]:
+    """Stage and unit -> SHA-256 of every committed table of a run folder: what must be equal whatever went wrong on the way."""
+    import json
+
+    found = {}
+    for receipt in sorted(run.glob("**/receipts/**/*.json")):
+        record = json.loads(receipt.read_text())
+        stage = receipt.relative_to(run).parts
+        for name, file in record["files"].items():
+            path = run.joinpath(*stage[: stage.index("receipts")], file["path"])
+            found["/".join([*stage[: stage.index("receipts")], stage[-2], stage[-1], name])] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def write_warc(path: Path, pages: list[tuple[str, bytes]], compress: bool = True) -> Path:
+    """A WARC file of (url, html) responses."""
+    from warcio.statusandheaders import StatusAndHeaders
+    from warcio.warcwriter import WARCWriter
+
+    with path.open("wb") as out:
+        writer = WARCWriter(out, gzip=compress)
+        for url, body in pages:
+            http = StatusAndHeaders("200 OK", [("Content-Type", "text/html; charset=utf-8")], "HTTP/1.1")
+            writer.write_record(writer.create_warc_record(url, "response", io.BytesIO(body), http_headers=http))
+    return path
