@@ -170,24 +170,17 @@ def _print(table: Table) -> None:
 def main() -> None:
     """Entry point; exit code 0 done, 1 failed or incomplete, 2 the user's mistake."""
     try:
-        app(standalone_mode=False)
+        app()
     except (RecipeError, LockError) as error:
         _fail(error, 2)
     except JqlError as error:
         _fail(error, 1)
     except KeyboardInterrupt:
         _fail("interrupted; the same command continues", 1)
-    except typer.Exit as error:
-        raise SystemExit(error.exit_code) from None
-    except Exception as error:
-        import click
-
-        if isinstance(error, click.ClickException):
-            error.show()
-            raise SystemExit(2) from None
-        if isinstance(error, OSError) and error.filename:
-            _fail(one_line(error), 1)
-        raise
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(error, 1)
 
 
 def _fail(error: BaseException | str, code: int) -> None:

@@ -1,0 +1,5 @@
+"""python -m jql."""
+
+from jql.cli import main
+
+main()

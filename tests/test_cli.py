@@ -1,0 +1,115 @@
+"""The command line as a person uses it: exit codes, one line for a mistake, one line of JSON."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT, write_warc
+
+PAGE = (
+    "<html><body><article><h1>Tides</h1><p>The sea rises and falls twice a day because the Moon pulls on the water of the "
+    "oceans. Page number {n} tells how sailors kept tables of these times for many centuries.</p></article></body></html>"
+)
+
+
+def jql(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "jql", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("documents")
+    rows = [{"id": f"d{i}", "text": f"Lesson {i}: water boils when its vapour pressure equals {i} bar.", "language": "eng_Latn"} for i in range(40)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
+    return folder
+
+
+def test_a_run_ends_with_one_json_line_and_running_again_does_nothing(documents, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"output: {tmp_path / 'run'}\nstages: [annotate]\nengine: {{backend: inline}}\ndocuments: {{path: {documents}}}\n")
+    first = jql("run", str(recipe), "--json")
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout.splitlines()[-1])["documents"] == 40
+    again = jql("run", str(recipe), "--json")
+    assert again.returncode == 0 and "annotate: 1 of 1 units were done before" in again.stderr
+    cut = jql("select", str(tmp_path / "run"), "--quantile", "0.5", "--json")
+    assert cut.returncode == 0, cut.stderr
+    kept = json.loads(cut.stdout.splitlines()[-1])["kept"]
+    assert 0 < kept <= 20
+    out = jql("export", str(tmp_path / "run"), "--to", str(tmp_path / "out"), "--json")
+    assert out.returncode == 0, out.stderr
+    assert sum(pq.read_metadata(p).num_rows for p in (tmp_path / "out").glob("data/*/*.parquet")) == kept
+
+
+def test_plan_runs_nothing(documents, tmp_path):
+    found = jql("plan", "pipelines/fineweb2.yaml", f"documents.path={documents}", f"output={tmp_path / 'run'}", "--json")
+    assert found.returncode == 0, found.stderr
+    plan = json.loads(found.stdout.splitlines()[-1])
+    assert plan["stages"][0] == {"stage": "dedup/signatures", "units": 1, "done": 0, "left": 1, "weight": plan["stages"][0]["weight"]}
+    assert [s["stage"] for s in plan["stages"][1:]] == ["annotate", "select", "export"]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("stage", ["recipe", "engine", "crawl", "dedup", "annotate", "select", "export", "documents"])
+def test_explain_prints_every_field(stage):
+    from jql.recipe import PARTS, Recipe, field_names
+
+    found = jql("explain", stage)
+    assert found.returncode == 0
+    for name in field_names(PARTS.get(stage, Recipe)):
+        assert name in found.stdout or name in PARTS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "nowhere.yaml"], "nowhere.yaml: no such recipe"),
+        (["run", "pipelines/demo.yaml", "select.quantile=70"], "select.quantile: expected a share in [0, 1), got 70; write 0.7"),
+        (["run", "pipelines/demo.yaml", "crawl.input=[/no/such/folder]"], "/no/such/folder: no such file or folder"),
+        (["annotate", "/no/such/folder"], "/no/such/folder: no such file or folder"),
+        (["annotate", "EMPTY"], "an empty folder, expected files ending in .parquet, .jsonl, .jsonl.gz"),
+        (["annotate", "DOCUMENTS", "--annotator", "eddu"], "annotator 'eddu': no such folder, and not one that comes with jql"),
+        (["annotate", "DOCUMENTS", "--language", "no"], "unknown language 'no'"),
+        (["crawl", "EMPTY"], "an empty folder, expected files ending in .warc"),
+        (["crawl"], "crawl.input: nothing to crawl"),
+        (["crawl", "--dump", "2025-05"], "crawl.dump: expected an id such as CC-MAIN-2025-05, got '2025-05'"),
+        (["select", "EMPTY"], "no run folder (it has no recipe.yaml)"),
+        (["explain", "slect"], "explain: no stage 'slect'"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_mistakes_are_one_clear_line_and_exit_code_2(arguments, message, documents, tmp_path):
+    (tmp_path / "empty").mkdir()
+    stand_ins = {"DOCUMENTS": str(documents), "EMPTY": str(tmp_path / "empty")}
+    arguments = [stand_ins.get(a, a) for a in arguments]
+    if arguments[0] in ("annotate", "crawl"):
+        arguments += ["--run", str(tmp_path / "run")]
+    if arguments[0] == "run":
+        arguments += [f"output={tmp_path / 'run'}", "engine.backend=inline"]
+    found = jql(*arguments)
+    assert found.returncode == 2, found.stderr
+    assert message in " ".join(found.stderr.split())
+    assert "Traceback" not in found.stderr
+
+
+def test_an_unreadable_container_ends_with_exit_code_1_and_its_name(tmp_path):
+    good = write_warc(tmp_path / "a.warc.gz", [(f"https://a.example/{n}", PAGE.format(n=n).encode()) for n in range(3)])
+    (tmp_path / "b.warc.gz").write_bytes(good.read_bytes()[:700])
+    base = ["run", "pipelines/demo.yaml", f"crawl.input=[{tmp_path}]", "crawl.url_filter=false", "engine.backend=inline"]
+    found = jql(*base, f"output={tmp_path / 'run'}")
+    assert found.returncode == 1
+    assert "b.warc.gz" in found.stderr and "1 of 2 units are missing" in found.stderr and "Traceback" not in found.stderr
+    found = jql(*base, f"output={tmp_path / 'run'}", "engine.tolerate_missing=0.5", "--json")
+    assert found.returncode == 0, found.stderr
+    assert "tolerated" in found.stderr
+    assert json.loads(found.stdout.splitlines()[-1])["documents"] == 3
+
+
+def test_import_jql_loads_neither_torch_nor_ray():
+    code = "import sys, jql, jql.recipe, jql.cli; print([m for m in ('torch', 'ray', 'sklearn', 'pandas') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert found.stdout.strip() == "[]", found.stdout
