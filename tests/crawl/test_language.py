@@ -6,15 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import jql.crawl.language as language
-from jql.crawl.language import (
-    FastTextIdentifier,
-    LanguageIdentifier,
-    dominant_script,
-    head_of,
-    load_identifier,
-    to_code,
-)
+from jql.crawl import close_languages
+from jql.crawl.language import TEXT_LIMIT, FastTextIdentifier, LanguageIdentifier, head_of, load_identifier
+from jql.crawl.language_codes import dominant_script, to_code
 from jql.errors import RecipeError
 from jql.languages import languages
 
@@ -129,7 +123,7 @@ def test_markers_decide_where_the_model_alone_is_wrong(
     found, confidence = default.identify(text)
     assert found == code
     assert confidence > 0.9
-    monkeypatch.setattr(language, "MARKER_PATTERNS", ())
+    monkeypatch.setattr(close_languages, "MARKER_PATTERNS", ())
     assert default.identify(text)[0] != code
 
 
@@ -140,15 +134,15 @@ def test_ijekavian_is_not_serbian_latin(default: LanguageIdentifier) -> None:
 
 def test_refining_keeps_the_sum_and_follows_the_words() -> None:
     shares = {"bos_Latn": 0.5, "hrv_Latn": 0.3, "srp_Latn": 0.1}
-    refined = language.refine(shares, "Gde je lepo vreme? Ovde, uvek i pre.")
+    refined = close_languages.refine(shares, "Gde je lepo vreme? Ovde, uvek i pre.")
     assert sum(refined.values()) == pytest.approx(0.9)
     assert max(refined, key=lambda code: refined[code]) == "srp_Latn"
-    unmarked = language.refine(shares, "Zagreb 2020")
+    unmarked = close_languages.refine(shares, "Zagreb 2020")
     assert sorted(unmarked, key=lambda code: -unmarked[code]) == ["bos_Latn", "hrv_Latn", "srp_Latn"]
 
 
 def test_marker_words_are_whole_words() -> None:
-    pattern = language.marker_pattern("vek uspeh*")
+    pattern = close_languages.marker_pattern("vek uspeh*")
     assert pattern.findall("vek uspehom čovek uspe") == ["vek", "uspehom"]
 
 
@@ -185,9 +179,9 @@ def test_nul_and_surrogates_do_not_hide_the_language(default: LanguageIdentifier
 
 def test_only_the_head_is_read(default: LanguageIdentifier) -> None:
     german = (SENTENCES["deu_Latn"] + " ") * 40
-    assert len(german) > language.TEXT_LIMIT
+    assert len(german) > TEXT_LIMIT
     assert default.identify(german + SENTENCES["fra_Latn"] * 100) == default.identify(german)
-    assert len(head_of(german)) <= language.TEXT_LIMIT
+    assert len(head_of(german)) <= TEXT_LIMIT
 
 
 def test_dominant_script() -> None:
