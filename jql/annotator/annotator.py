@@ -9,8 +9,6 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,8 @@ from safetensors.numpy import load_file, save_file
 
 from jql.annotator.ngrams import NgramEncoder, NgramSpec
 from jql.engine import storage
+from jql.engine.fingerprint import digest_of, identify_file
+from jql.engine.node_cache import once_per_node
 from jql.errors import DataError, InputError
 from jql.paths import annotators_dir
 
@@ -120,18 +120,14 @@ def find_annotator(name: str) -> Path:
 
 
 def _fetch_once(address: str) -> Path:
-    """A copy of a remote folder in this node's cache; processes that ask at the same time wait for the first."""
-    from filelock import FileLock
+    """A copy of a remote folder in this node's cache."""
+    names = [name for name in storage.find(address) if name in FILES]
+    if "annotator.json" not in names:
+        raise InputError(f"annotator {address}: no annotator.json there; check the address")
+    marks = [identify_file(storage.join(address, name)) for name in names]
 
-    marks = json.dumps([storage.filesystem(address)[1], storage.find(address)])
-    key = hashlib.sha256((marks + storage.read_bytes(storage.join(address, "annotator.json")).decode()).encode()).hexdigest()[:16]
-    target = Path(tempfile.gettempdir()) / "jql-annotators" / key
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(target) + ".lock"):
-        if not target.is_dir():
-            fresh = Path(tempfile.mkdtemp(dir=target.parent))
-            for name in storage.find(address):
-                if name in FILES:
-                    (fresh / name).write_bytes(storage.read_bytes(storage.join(address, name)))
-            shutil.move(str(fresh), target)
-    return target
+    def fetch(folder: Path) -> None:
+        for name in names:
+            (folder / name).write_bytes(storage.read_bytes(storage.join(address, name)))
+
+    return once_per_node(f"annotator-{digest_of(marks)}", fetch)
