@@ -70,7 +70,7 @@ def thresholds() -> dict[str, Thresholds]:
 
 @lru_cache(1)
 def _signs() -> tuple[frozenset[str], frozenset[str]]:
-    """datatrove's punctuation, and the part of it that ends a sentence; loaded late, since datatrove is slow to import."""
+    """Punctuation as datatrove has it, and what of it ends a sentence; loaded late, datatrove is slow to import."""
     from datatrove.utils.text import PUNCTUATION_SET, TERMINAL_PUNCTUATION
 
     return frozenset(PUNCTUATION_SET), frozenset(TERMINAL_PUNCTUATION)
@@ -85,7 +85,7 @@ def _repeated(items: list[str]) -> tuple[int, int]:
 
 
 def _occurs_twice(codes: np.ndarray) -> np.ndarray:
-    """bool (W,): the value is there more than once."""
+    """Whether each value is there more than once, bool (W,)."""
     order = np.argsort(codes)
     ranked = codes[order]
     same = ranked[1:] == ranked[:-1]
@@ -96,7 +96,7 @@ def _occurs_twice(codes: np.ndarray) -> np.ndarray:
 
 
 def _top_grams(codes: np.ndarray, lengths: np.ndarray) -> tuple[int, int, int]:
-    """Characters (with spaces between) in all occurrences of the most frequent 2-, 3- and 4-gram; the first one in a tie.
+    """Characters (with spaces between) in all occurrences of the most frequent 2-, 3- and 4-gram; in a tie the first.
 
     Args:
         codes: int64 (W,), one number per distinct word.
@@ -137,12 +137,14 @@ def _top_grams(codes: np.ndarray, lengths: np.ndarray) -> tuple[int, int, int]:
 def _repeated_grams(words: list[str], lengths: np.ndarray, sizes: Sequence[int]) -> list[int]:
     """Characters (without spaces) in n-grams that came before already and do not overlap, for each n of `sizes`.
 
-    As datatrove counts them: left to right, n words are skipped after a repeated n-gram, and n-grams are compared without
-    the spaces between their words. Only places whose next _PREFIX characters occur twice are looked at, often one in ten;
-    equal characters have equal hashes, and a collision costs a look, not a wrong value.
+    As datatrove counts them: left to right, n words are skipped after a repeated n-gram, and n-grams are compared
+    without the spaces between their words. Only places whose next _PREFIX characters occur twice are looked at, about
+    one in five; equal characters have equal hashes, and a collision costs a look, not a wrong value.
 
     Args:
+        words: W words.
         lengths: int64 (W,), characters of each word.
+        sizes: the n wanted.
     """
     shortest = min(sizes)
     if len(words) <= shortest:
@@ -182,8 +184,8 @@ def _repeated_grams(words: list[str], lengths: np.ndarray, sizes: Sequence[int])
 def signals(text: str, language: str) -> np.ndarray:
     """float64 (S,): the values named in schema.SIGNALS, in that order; all zero for a text without words, never NaN.
 
-    Shares are in [0, 1] of words, lines or characters, but hash_ratio, ellipsis_ratio and newline_ratio are signs per word
-    and top_n_gram can pass 1; mean_word_length is in characters. Stored as float32, decided upon as float64.
+    Shares of words, lines or characters are in [0, 1]; hash_ratio, ellipsis_ratio and newline_ratio are signs per word,
+    and overlapping n-grams can take top_n_gram above 1. mean_word_length is in characters.
     """
     words = split_words(text, language)
     if not words:
@@ -241,37 +243,61 @@ def signals(text: str, language: str) -> np.ndarray:
     return np.array([values[name] for name in SIGNALS])
 
 
+@dataclass(frozen=True)
+class Rule:
+    """A limit on one signal: a document fails below it (`lower`) or above it; at the limit it passes."""
+
+    reason: str
+    signal: str
+    limit: float
+    lower: bool = False
+
+    def fails(self, value: float) -> bool:
+        """Whether a document with this value is dropped."""
+        return value < self.limit if self.lower else value > self.limit
+
+
+@lru_cache(512)
+def rules(language: str) -> tuple[Rule, ...]:
+    """FineWeb2's rules in the order they are asked, with datatrove's names; none for a language without thresholds."""
+    limits = thresholds().get(language)
+    if limits is None:
+        return ()
+    return (
+        Rule("dup_line_frac", "dup_line", limits.dup_line),
+        *(Rule(f"top_{n}_gram", f"top_{n}_gram", share) for n, share in limits.top.items()),
+        *(Rule(f"duplicated_{n}_n_grams", f"dup_{n}_gram", share) for n, share in limits.dup.items()),
+        Rule("line_punct_ratio", "line_punct", limits.line_punct, lower=True),
+        Rule("char_dup_ratio", "char_dup", CHAR_DUP),
+        Rule("list_ratio", "newline_ratio", limits.newline_ratio),
+        Rule("gopher_short_doc", "n_words", MIN_WORDS, lower=True),
+        Rule("gopher_long_doc", "n_words", MAX_WORDS),
+        Rule("gopher_below_avg_threshold", "mean_word_length", limits.min_word_length, lower=True),
+        Rule("gopher_above_avg_threshold", "mean_word_length", limits.max_word_length),
+        Rule("gopher_too_many_hashes", "hash_ratio", MAX_SYMBOLS),
+        Rule("gopher_too_many_ellipsis", "ellipsis_ratio", MAX_SYMBOLS),
+        Rule("gopher_too_many_bullets", "bullet_lines", MAX_BULLET_LINES),
+        Rule("gopher_too_many_end_ellipsis", "ellipsis_lines", MAX_ELLIPSIS_LINES),
+        Rule("gopher_below_alpha_threshold", "alpha_words", limits.alpha_words, lower=True),
+        Rule("gopher_enough_stop_words", "stop_words", MIN_STOP_WORDS, lower=True),
+    )
+
+
 def filter_reason(values: np.ndarray, language: str) -> str | None:
     """The first rule of FineWeb2's that a document fails (datatrove's name of it), or None.
 
-    None as well for a language without thresholds, and for scripts without spaces, whose thresholds count words that only a
-    dictionary can find. A text of white space is "empty", also where datatrove would first name its repeated empty lines.
+    None as well for a language without thresholds, and for scripts without spaces, whose thresholds count words that
+    only a dictionary can find. A text of white space is "empty", also where datatrove would first name its repeated
+    empty lines.
 
     Args:
-        values: float64 (S,), from `signals`; rounded to float32 a value at its threshold can fall on the other side.
+        values: float64 (S,), from `signals`; rounded to float32 a value at its limit can fall on the other side.
+        language: code as in FineWeb2.
     """
-    limits = thresholds().get(language)
-    if limits is None or language.partition("_")[2] in SPACELESS:
+    asked = rules(language)
+    if not asked or language.partition("_")[2] in SPACELESS:
         return None
     if not values.any():
         return "empty"
-    v = dict(zip(SIGNALS, values.tolist(), strict=True))
-    rules = [("dup_line_frac", v["dup_line"] > limits.dup_line)]
-    rules += [(f"top_{n}_gram", v[f"top_{n}_gram"] > share) for n, share in limits.top.items()]
-    rules += [(f"duplicated_{n}_n_grams", v[f"dup_{n}_gram"] > share) for n, share in limits.dup.items()]
-    rules += [
-        ("line_punct_ratio", v["line_punct"] < limits.line_punct),
-        ("char_dup_ratio", v["char_dup"] > CHAR_DUP),
-        ("list_ratio", v["newline_ratio"] > limits.newline_ratio),
-        ("gopher_short_doc", v["n_words"] < MIN_WORDS),
-        ("gopher_long_doc", v["n_words"] > MAX_WORDS),
-        ("gopher_below_avg_threshold", v["mean_word_length"] < limits.min_word_length),
-        ("gopher_above_avg_threshold", v["mean_word_length"] > limits.max_word_length),
-        ("gopher_too_many_hashes", v["hash_ratio"] > MAX_SYMBOLS),
-        ("gopher_too_many_ellipsis", v["ellipsis_ratio"] > MAX_SYMBOLS),
-        ("gopher_too_many_bullets", v["bullet_lines"] > MAX_BULLET_LINES),
-        ("gopher_too_many_end_ellipsis", v["ellipsis_lines"] > MAX_ELLIPSIS_LINES),
-        ("gopher_below_alpha_threshold", v["alpha_words"] < limits.alpha_words),
-        ("gopher_enough_stop_words", v["stop_words"] < MIN_STOP_WORDS),
-    ]
-    return next((name for name, fails in rules if fails), None)
+    found = dict(zip(SIGNALS, values.tolist(), strict=True))
+    return next((rule.reason for rule in asked if rule.fails(found[rule.signal])), None)
