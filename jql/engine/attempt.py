@@ -4,13 +4,18 @@ import socket
 import time
 import traceback
 import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
+
+import pyarrow as pa
 
 from jql.engine import storage
 from jql.engine.plan import Unit
 from jql.engine.receipt import Receipt, check_law, receipt_path
-from jql.engine.stage import Guard, Law, Output, Worker
+from jql.engine.stage import DocumentTimeout, Guard, Law, Output, Worker
+from jql.engine.storage import DataFile
 from jql.errors import DataError, OutputError, one_line
 
 Status = Literal["committed", "late", "survived", "failed", "unreadable", "fatal"]
@@ -22,8 +27,8 @@ class Outcome:
 
     Attributes:
         status: committed; late (another attempt was first, ours is removed); survived (a probe that lived); failed (an
-            exception, worth another try); unreadable (the input cannot be read: no use to try again); fatal (nothing can
-            be written: the run must stop).
+            exception, worth another try); unreadable (the input cannot be read: no use to try again); fatal (nothing
+            can be written: the run must stop).
         rows: rows read.
         error: one line, empty when all went well. trace: the traceback.
     """
@@ -37,34 +42,48 @@ class Outcome:
 
 
 def write_output(folder: str, unit: Unit, attempt: str, output: Output, law: Law, started: float) -> Receipt:
-    """Write an attempt's tables and make its receipt, not yet committed."""
-    files = {}
-    for name, (schema, pieces) in output.tables.items():
-        path = storage.join("data", name, f"{unit.name}-{attempt}.parquet")
-        files[name] = storage.write_table(folder, path, schema, pieces)
-    receipt = Receipt(
-        unit=unit.index,
-        attempt=attempt,
-        files=files,
-        rows_in=output.rows_in,
-        accepted=output.rows_in - sum(output.drops.values()),
-        drops=dict(sorted(output.drops.items())),
-        stats=output.stats,
-        seconds=round(time.monotonic() - started, 4),
-        bytes_in=output.bytes_in,
-        host=socket.gethostname(),
-    )
-    check_law(law, receipt)
-    return receipt
+    """Write an attempt's tables and make its receipt, not yet committed; after an error no file of it is left."""
+    files: dict[str, DataFile] = {}
+    try:
+        for name, (schema, pieces) in output.tables.items():
+            path = storage.join("data", name, f"{unit.name}-{attempt}.parquet")
+            files[name] = storage.write_table(folder, path, schema, pieces)
+        receipt = Receipt(
+            unit=unit.index,
+            attempt=attempt,
+            files=files,
+            rows_in=output.rows_in,
+            accepted=output.rows_in - sum(output.drops.values()),
+            drops=dict(sorted(output.drops.items())),
+            stats=output.stats,
+            seconds=round(time.monotonic() - started, 4),
+            bytes_in=output.bytes_in,
+            host=socket.gethostname(),
+        )
+        check_law(law, receipt)
+        return receipt
+    except BaseException:
+        with suppress(OSError):
+            _remove(folder, files)
+        raise
+
+
+def _remove(folder: str, files: dict[str, DataFile]) -> None:
+    for file in files.values():
+        storage.delete(storage.join(folder, file.path))
 
 
 def commit(folder: str, unit: Unit, receipt: Receipt) -> bool:
     """Create the unit's receipt; if another attempt was first, remove this one's data and say False."""
     if storage.create(receipt_path(folder, unit.name), receipt.to_bytes()):
         return True
-    for file in receipt.files.values():
-        storage.delete(storage.join(folder, file.path))
+    _remove(folder, receipt.files)
     return False
+
+
+def _armed_after(guard: Guard, pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    yield from pieces
+    guard.arm(10)
 
 
 def attempt_unit(folder: str, worker: Worker, unit: Unit, guard: Guard, law: Law, probe: bool) -> Outcome:
@@ -73,20 +92,24 @@ def attempt_unit(folder: str, worker: Worker, unit: Unit, guard: Guard, law: Law
     try:
         guard.arm(10)  # opening the input may wait for a network; a document has 1 x hard_s
         output = worker(unit, guard)
+        # The last document's watch must not end the process while the tables are written and uploaded.
+        guard.arm(10)
+        output.tables = {
+            name: (schema, _armed_after(guard, pieces)) for name, (schema, pieces) in output.tables.items()
+        }
         if probe:
             for _, pieces in output.tables.values():
                 for _ in pieces:
                     pass
             return Outcome(unit.index, "survived", output.rows_in)
         receipt = write_output(folder, unit, uuid.uuid4().hex[:8], output, law, started)
-        guard.arm(10)
         status: Status = "committed" if commit(folder, unit, receipt) else "late"
         return Outcome(unit.index, status, receipt.rows_in, receipt.drops)
     except DataError as error:
         return Outcome(unit.index, "unreadable", error=one_line(error), trace=traceback.format_exc())
     except OutputError as error:
         return Outcome(unit.index, "fatal", error=one_line(error), trace=traceback.format_exc())
-    except Exception as error:
+    except (Exception, DocumentTimeout) as error:
         text = f"{unit.source}: {type(error).__name__}: {one_line(error)}"
         return Outcome(unit.index, "failed", error=text, trace=traceback.format_exc())
     finally:

@@ -3,13 +3,14 @@
     waiting --next--> running --finished(committed | late)--> done
                          |------finished(failed) x 3, unreadable--> quarantined
                          |------died, not the document's fault (node lost)--> waiting
-                         |------died once--> waiting            (a kill, an out-of-memory: try again alone)
+                         |------died once--> waiting            (a kill, an out-of-memory: try again)
                          '------died again--> bisection:
          count (rows of the unit) -> probe halves until one row is left -> confirm that it kills alone
                 -> poison: the row gets a reason and the unit runs without it
                 -> it lives alone: the deaths were not its fault; run again, quarantined after 3 such searches
 
-A unit may be run by several attempts at once (stragglers); the receipt decides which one counts.
+A unit has at most two attempts at a time, under way or waiting: one and, beside a slow one, a second; the receipt
+decides which of them counts. While another attempt is out, one that failed or died is not repeated: the other tells.
 """
 
 from collections import Counter, deque
@@ -79,6 +80,10 @@ class Ledger:
         self.committed = 0
         self.quarantined: dict[int, str] = {}
 
+    def __len__(self) -> int:
+        """How many units there were to do."""
+        return len(self._order)
+
     @property
     def complete(self) -> bool:
         """Every unit is done or quarantined."""
@@ -89,7 +94,9 @@ class Ledger:
         while self._again and (idle or not self._again[0].alone):
             task = self._again.popleft()
             if not self._is_finished(task.unit):
-                return self._start(task)
+                self.running[task.id] = task
+                return task
+            self._attempts[task.unit] -= 1
         if self._cursor < len(self._order):
             unit = int(self._order[self._cursor])
             self._cursor += 1
@@ -98,7 +105,7 @@ class Ledger:
 
     def again(self, task: Task) -> Task | None:
         """A second attempt beside a slow one; None if the unit already has two or is being searched."""
-        if task.kind != "run" or self._attempts[task.unit] > 1 or self._is_finished(task.unit):
+        if task.kind != "run" or self._attempts[task.unit] != 1 or self._is_finished(task.unit):
             return None
         return self._start(Task(next(self._ids), task.unit, poison=task.poison))
 
@@ -118,7 +125,7 @@ class Ledger:
                 trouble.errors += 1
                 if trouble.errors >= MAX_ERRORS:
                     self._quarantine(task.unit, outcome.error)
-                else:
+                elif not self._attempts[task.unit]:
                     self._run_again(task.unit, trouble)
             case _:
                 self._quarantine(task.unit, outcome.error)
@@ -129,18 +136,15 @@ class Ledger:
         if self._is_finished(task.unit):
             return
         if not blame:
-            self._again.append(replace(task, id=next(self._ids)))
+            if task.kind != "run" or not self._attempts[task.unit]:
+                self._enqueue(replace(task, id=next(self._ids)))
             return
         trouble = self._trouble.setdefault(task.unit, Trouble())
         match task.kind:
             case "run":
                 trouble.deaths += 1
-                if trouble.deaths == 1:
-                    self._run_again(task.unit, trouble)
-                elif trouble.searches >= MAX_SEARCHES or len(trouble.poison) >= MAX_POISON:
-                    self._quarantine(task.unit, f"the process died {trouble.deaths} times and no single row explains it")
-                else:
-                    self._search(task, "count", 0, 0, 0)
+                if not self._attempts[task.unit]:
+                    self._look_into(task, trouble)
             case "count":
                 self._quarantine(task.unit, "the process dies when the input is opened")
             case "probe":
@@ -149,6 +153,17 @@ class Ledger:
             case "confirm":
                 trouble.poison[task.start] = "timeout" if timed_out else self._crash
                 self._run_again(task.unit, trouble)
+
+    def _look_into(self, task: Task, trouble: Trouble) -> None:
+        """Find out whether a run died by chance or of a row; no other attempt is out."""
+        if trouble.deaths == 1:
+            self._run_again(task.unit, trouble)
+        elif trouble.searches >= MAX_SEARCHES:
+            self._quarantine(task.unit, f"the process died {trouble.deaths} times and no single row explains it")
+        elif len(trouble.poison) >= MAX_POISON:
+            self._quarantine(task.unit, f"more than {MAX_POISON} rows end the process")
+        else:
+            self._search(task, "count", 0, 0, 0)
 
     def _survived(self, task: Task, rows: int) -> None:
         trouble = self._trouble[task.unit]
@@ -170,10 +185,14 @@ class Ledger:
 
     def _search(self, task: Task, kind: Kind, start: int, stop: int, limit: int) -> None:
         poison = self._trouble[task.unit].poison
-        self._again.append(Task(next(self._ids), task.unit, kind, start, stop, limit, dict(poison)))
+        self._enqueue(Task(next(self._ids), task.unit, kind, start, stop, limit, dict(poison)))
 
     def _run_again(self, unit: int, trouble: Trouble) -> None:
-        self._again.append(Task(next(self._ids), unit, poison=dict(trouble.poison)))
+        self._enqueue(Task(next(self._ids), unit, poison=dict(trouble.poison)))
+
+    def _enqueue(self, task: Task) -> None:
+        self._again.append(task)
+        self._attempts[task.unit] += 1
 
     def _start(self, task: Task) -> Task:
         self.running[task.id] = task

@@ -1,6 +1,7 @@
 """The frozen plan of a stage: its units, in a file that is written once and never changes."""
 
 import json
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -8,15 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jql.engine import storage
 from jql.engine.fingerprint import Fingerprint
 from jql.errors import RecipeError
 
-UNIT = pa.schema(
-    [("index", pa.int64()), ("source", pa.string()), ("weight", pa.int64()), ("payload", pa.string())]
-)
+UNIT = pa.schema([("index", pa.int64()), ("source", pa.string()), ("weight", pa.int64()), ("payload", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -88,18 +86,23 @@ class Plan:
 def open_plan(folder: str, fingerprint: Fingerprint, units: Iterable[Unit]) -> Plan:
     """The plan in a stage's folder; made from `units` if there is none yet, else `units` is not looked at.
 
+    It is committed as a unit is: the table under a name of its own, then stage.json, created if absent, which names it.
+
     Raises:
         RecipeError: if the folder's plan was made for another fingerprint.
     """
-    path, meta = storage.join(folder, "plan.parquet"), storage.join(folder, "stage.json")
-    if storage.exists(meta):
-        found = json.loads(storage.read_bytes(meta))
-        if found["digest"] != fingerprint.digest:
-            raise RecipeError(f"{folder}: holds a plan for another recipe ({fingerprint.differs(found['fields'])})")
-        fs, inner = storage.filesystem(path)
-        return Plan(pq.read_table(inner, filesystem=fs))
-    plan = Plan.build(units)
-    storage.write_table(folder, "plan.parquet", UNIT, [plan.table])
-    record = {"digest": fingerprint.digest, "fields": fingerprint.fields, "units": len(plan)}
-    storage.put(meta, json.dumps(record, indent=1, sort_keys=True).encode())
-    return plan
+    meta = storage.join(folder, "stage.json")
+    if not storage.exists(meta):
+        plan = Plan.build(units)
+        name = f"plan-{uuid.uuid4().hex[:8]}.parquet"
+        storage.write_table(folder, name, UNIT, [plan.table])
+        record = {"digest": fingerprint.digest, "fields": fingerprint.fields, "units": len(plan), "plan": name}
+        if storage.create(meta, json.dumps(record, indent=1, sort_keys=True).encode()):
+            return plan
+        storage.delete(storage.join(folder, name))
+    found = json.loads(storage.read_bytes(meta))
+    if found["digest"] != fingerprint.digest:
+        raise RecipeError(
+            f"{folder}: holds a plan for another recipe ({fingerprint.differs(found['fields'])}); choose another output"
+        )
+    return Plan(storage.read_table(storage.join(folder, found["plan"])))

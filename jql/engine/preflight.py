@@ -1,5 +1,6 @@
 """Before work goes out: does every node see the run folder, with the same versions, and is there room for an actor?"""
 
+import os
 import platform
 import socket
 import uuid
@@ -7,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from jql.engine import storage
-from jql.errors import JqlError
+from jql.errors import JqlError, one_line
 
 PACKAGES = ("jql", "pyarrow", "numpy", "ray", "datatrove", "trafilatura")
 
@@ -37,7 +38,29 @@ def check_node(folder: str, token: str) -> dict[str, Any]:
     return {"host": socket.gethostname(), "versions": versions(), "problem": problem}
 
 
-def preflight(folder: str, cpus: float, gpus: float) -> None:
+def cause_of(error: Any) -> str:
+    """What an exception raised on a node says, in one line; Ray appends the node's traceback to it."""
+    cause = str(error.cause).partition("traceback:")[0].strip()
+    return f"{type(error.cause).__name__}: {' '.join(cause.split())[:400]}"
+
+
+def check_room(cpus: float, gpus: float) -> None:
+    """Whether some node is large enough for a worker.
+
+    Raises:
+        JqlError: says what the nodes have.
+    """
+    import ray
+
+    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
+    if not any(n.get("CPU", 0) >= cpus and n.get("GPU", 0) >= gpus for n in nodes):
+        have = "; ".join(f"{n.get('CPU', 0):g} CPU, {n.get('GPU', 0):g} GPU" for n in nodes)
+        raise JqlError(
+            f"no Ray node has room for a worker of {cpus:g} CPU and {gpus:g} GPU (nodes: {have}); add one that has"
+        )
+
+
+def preflight(folder: str) -> None:
     """Check every live node of the cluster.
 
     Raises:
@@ -47,9 +70,8 @@ def preflight(folder: str, cpus: float, gpus: float) -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     nodes = [n for n in ray.nodes() if n["Alive"]]
-    if not any(n["Resources"].get("CPU", 0) >= cpus and n["Resources"].get("GPU", 0) >= gpus for n in nodes):
-        have = "; ".join(f"{n['Resources'].get('CPU', 0):g} CPU, {n['Resources'].get('GPU', 0):g} GPU" for n in nodes)
-        raise JqlError(f"no Ray node has room for a worker of {cpus:g} CPU and {gpus:g} GPU (nodes: {have})")
+    if storage.is_local(folder):
+        folder = os.path.abspath(folder.removeprefix("file://"))  # a node's working folder is another
     token = uuid.uuid4().hex
     marker = storage.join(folder, "preflight", token)
     storage.put(marker, token.encode())
@@ -61,8 +83,13 @@ def preflight(folder: str, cpus: float, gpus: float) -> None:
         for node, call in zip(nodes, calls, strict=True):
             try:
                 answer = ray.get(call, timeout=120)
-            except (ray.exceptions.RayError, ImportError) as error:
-                raise JqlError(f"node {node['NodeManagerAddress']}: the check does not run: {error}") from error
+            except ray.exceptions.RayTaskError as error:
+                raise JqlError(
+                    f"node {node['NodeManagerAddress']}: the check does not run there ({cause_of(error)}); "
+                    "install jql and the same constraints on every node"
+                ) from error
+            except ray.exceptions.RayError as error:
+                raise JqlError(f"node {node['NodeManagerAddress']}: does not answer ({one_line(error)})") from error
             _judge(folder, answer)
     finally:
         storage.delete(marker)

@@ -36,10 +36,9 @@ class StageProgress:
             self._bar.start()
         return self
 
-    def advance(self, rows: int, failed: bool) -> None:
-        """A unit came back."""
-        self.done += not failed
-        self.failed += failed
+    def advance(self, done: int, failed: int, rows: int) -> None:
+        """`done` and `failed` units so far, and `rows` more rows."""
+        self.done, self.failed = done, failed
         self.rows += rows
         seconds = time.monotonic() - self.started
         speed = f"{self.rows / max(seconds, 1e-3):,.0f} docs/s" + (f", {self.failed} failed" if self.failed else "")

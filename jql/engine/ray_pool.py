@@ -7,6 +7,7 @@ files. Actors are never restarted by Ray (max_restarts=0), so that every death r
 import contextlib
 import os
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,43 +16,65 @@ from typing import Any
 from jql.engine.attempt import Outcome, attempt_unit
 from jql.engine.ledger import Ledger, Task
 from jql.engine.plan import Plan, Unit
+from jql.engine.preflight import cause_of, check_room
 from jql.engine.stage import Guard, Stage, Worker
 from jql.errors import JqlError, OutputError, one_line
 
 HARD = 3.0  # the process is ended after this many times document_s; Python code was asked to stop after one
-QUEUE = 2  # units at an actor: one that runs and one that waits, so that no actor idles for a round trip
+QUEUE = 2  # units at an actor where units are short: one that runs and one that waits, so that no actor idles for a round trip
+SHORT_S = 1.0  # longer units do not queue: one that waits behind a long unit would keep another actor idle at the end
 STRAGGLER = 3.0  # a unit that takes this many times the median of its stage gets a second attempt when an actor is free
 MIN_STRAGGLER_S = 30.0
+STUCK = 20.0  # a unit that takes this many times the median, and STUCK_S at least, costs its actor the life
+STUCK_S = 3600.0  # a Common Crawl file takes half an hour; hanging documents are ended much earlier, by the guard
 MAX_START_FAILURES = 5
 
 
+@dataclass(frozen=True)
+class Job:
+    """What an actor must know of a stage: it, its folder in the run, and the driver's working folder."""
+
+    stage: Stage
+    folder: str
+    document_s: float
+    cwd: str
+
+
 class UnitActor:
-    """Lives on a node, keeps the worker of the stage it was last asked for."""
+    """Lives on a node, keeps the worker of the stage it was last prepared for."""
 
     def __init__(self) -> None:
-        self.key = ""
+        self.job: Job | None = None
         self.worker: Worker | None = None
 
-    def ready(self) -> str:
-        """The node this actor lives on."""
+    def prepare(self, job: Job) -> tuple[str, str]:
+        """Build the stage's worker; the node this actor lives on, and why the worker cannot be built, else nothing."""
         import ray
 
-        return str(ray.get_runtime_context().get_node_id())
-
-    def run(self, key: str, stage: Stage, folder: str, unit: Unit, task: Task, document_s: float) -> Outcome:
-        """One attempt."""
-        if self.key != key or self.worker is None:
-            self.worker, self.key = None, ""
+        node = str(ray.get_runtime_context().get_node_id())
+        if self.job is None or self.job.folder != job.folder:
+            self.worker, self.job = None, None
+            with contextlib.suppress(OSError):  # a node without that folder still serves absolute paths
+                os.chdir(job.cwd)
             try:
-                self.worker = stage.factory(**stage.settings)
+                self.worker = job.stage.factory(**job.stage.settings)
             except JqlError as error:
-                return Outcome(unit.index, "fatal", error=one_line(error))
-            self.key = key
-        guard = Guard(task.poison, task.start, task.stop, soft_s=document_s, hard_s=HARD * document_s)
-        return attempt_unit(folder, self.worker, unit, guard, stage.law, probe=task.kind != "run")
+                return node, one_line(error)
+            except Exception as error:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                return node, f"{type(error).__name__}: {one_line(error)} ({where.filename}:{where.lineno})"
+            self.job = job
+        return node, ""
+
+    def run(self, unit: Unit, task: Task) -> Outcome:
+        """One attempt."""
+        assert self.job is not None and self.worker is not None, "prepare comes first"
+        soft = self.job.document_s
+        guard = Guard(task.poison, task.start, task.stop, soft_s=soft, hard_s=HARD * soft)
+        return attempt_unit(self.job.folder, self.worker, unit, guard, self.job.stage.law, probe=task.kind != "run")
 
 
-@dataclass
+@dataclass(eq=False)
 class Member:
     """One actor of the pool and what was sent to it; the first of `sent` is what it works on."""
 
@@ -63,7 +86,7 @@ class Member:
 
 
 def start_ray(address: str | None, workers: int) -> None:
-    """Connect to a cluster, or start a local Ray with as many CPUs as workers.
+    """Connect to the cluster at `address`, else at RAY_ADDRESS (as in a Ray job), else start a Ray here.
 
     Raises:
         JqlError: if the cluster does not answer.
@@ -75,99 +98,133 @@ def start_ray(address: str | None, workers: int) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     # Ray's own log to the driver would tear the progress bar; worker output lies in the session's log folder.
-    options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False, "logging_level": "warning"}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
+    address = address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
-            options.pop("include_dashboard")
             ray.init(address=address, **options)
         else:
-            ray.init(num_cpus=workers, _temp_dir=os.environ.get("RAY_TMPDIR"), **options)
+            # "local": without it Ray would look for a cluster on this machine, and refuse num_cpus if there is one.
+            temporary = os.environ.get("RAY_TMPDIR")
+            ray.init(address="local", num_cpus=workers, include_dashboard=False, _temp_dir=temporary, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise JqlError(f"ray.address={address!r}: no Ray cluster answers ({one_line(error)}); start one or leave it out") from error
+        raise JqlError(
+            f"engine.address={address!r}: no Ray cluster answers ({one_line(error)}); start one, or leave the address out "
+            "for a Ray on this machine"
+        ) from error
 
 
 class Pool:
     """Actors for the stages of one run; made as the cluster has room, replaced when they die."""
 
-    def __init__(self, size: int) -> None:
-        """`size`: most actors at a time."""
+    def __init__(self, size: int, straggler_s: float = MIN_STRAGGLER_S) -> None:
+        """`size`: most actors at a time. `straggler_s`: a younger attempt gets no second one beside it."""
         self.size = size
+        self.straggler_s = straggler_s
         self.members: list[Member] = []
+        self._resources = (0.0, 0.0)
+        self._seconds: deque[float] = deque(maxlen=101)
         self._failed_starts = 0
 
     def execute(
-        self, stage: Stage, folder: str, plan: Plan, ledger: Ledger, report: Callable[[Outcome], None], document_s: float
+        self,
+        stage: Stage,
+        folder: str,
+        plan: Plan,
+        ledger: Ledger,
+        report: Callable[[Outcome], None],
+        document_s: float,
     ) -> None:
         """Run the ledger's units; returns when it is complete.
 
         Raises:
-            OutputError: an actor cannot write; the run must stop.
+            JqlError: the stage's worker cannot be built, or no actor starts; OutputError: an actor cannot write.
         """
         import ray
 
-        stage_ref = ray.put(stage)
-        key = f"{folder}:{os.getpid()}"
-        limit_s = max(600.0, 60 * document_s)
-        seconds: deque[float] = deque(maxlen=101)
-        wanted = min(self.size, len(ledger._order))
+        check_room(stage.cpus, stage.gpus)
+        if self._resources != (stage.cpus, stage.gpus):
+            self.close()
+            self._resources = (stage.cpus, stage.gpus)
+        self._seconds.clear()
+        job = ray.put(Job(stage, folder, document_s, os.getcwd()))
+        for member in self.members:
+            member.node, member.ready = "", member.actor.prepare.remote(job)
+        wanted = min(self.size, len(ledger) + 1)  # one to spare, for a second attempt
         while not ledger.complete:
-            self._grow(stage, wanted)
+            self._grow(job, wanted)
+            usual = self._usual()
             for member in self.members:
-                self._feed(member, ledger, plan, (key, stage_ref, folder, document_s), seconds)
-            refs = [member.sent[0][0] for member in self.members if member.sent]
-            refs += [member.ready for member in self.members if not member.node]
-            done, _ = ray.wait(refs, num_returns=1, timeout=1.0) if refs else ([], [])
+                self._feed(member, ledger, plan, usual)
+            refs = [
+                member.sent[0][0] if member.sent else member.ready
+                for member in self.members
+                if member.sent or not member.node
+            ]
+            done = set(ray.wait(refs, num_returns=1, timeout=1.0)[0]) if refs else set()
             for member in list(self.members):
-                if not member.node and member.ready in done:
-                    self._welcome(member)
+                if not member.node:
+                    if member.ready in done:
+                        self._welcome(member, stage)
                 elif member.sent and member.sent[0][0] in done:
-                    self._collect(member, ledger, report, seconds, document_s)
-                elif member.sent and time.monotonic() - member.since > limit_s:
+                    self._collect(member, ledger, report, document_s)
+                elif member.sent and time.monotonic() - member.since > max(STUCK_S, STUCK * (usual or STUCK_S)):
                     self._bury(member, ledger, timed_out=True)
+        # What still runs has lost its race; the next stage's ledger must not hear of it.
+        for member in [m for m in self.members if m.sent]:
+            self._end(member)
 
-    def _grow(self, stage: Stage, wanted: int) -> None:
+    def _usual(self) -> float | None:
+        """Median seconds of the stage's last units, None before the first."""
+        return sorted(self._seconds)[len(self._seconds) // 2] if self._seconds else None
+
+    def _grow(self, job: Any, wanted: int) -> None:
         import ray
 
+        cpus, gpus = self._resources
         while len(self.members) < wanted:
             remote = ray.remote(UnitActor).options(
-                num_cpus=stage.cpus, num_gpus=stage.gpus, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
+                num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
             )
-            actor = remote.remote()
-            self.members.append(Member(actor, actor.ready.remote()))
+            actor: Any = remote.remote()
+            self.members.append(Member(actor, actor.prepare.remote(job)))
 
-    def _welcome(self, member: Member) -> None:
+    def _welcome(self, member: Member, stage: Stage) -> None:
         import ray
 
         try:
-            member.node = ray.get(member.ready)
-            self._failed_starts = 0
+            node, problem = ray.get(member.ready)
+        except ray.exceptions.RayTaskError as error:
+            raise JqlError(f"{stage.name}: its worker cannot be sent to a node ({cause_of(error)})") from error
         except ray.exceptions.RayError as error:
             self.members.remove(member)
             self._failed_starts += 1
             if self._failed_starts >= MAX_START_FAILURES:
-                raise JqlError(f"{MAX_START_FAILURES} Ray actors in a row did not start: {one_line(error)}") from error
+                raise JqlError(
+                    f"{stage.name}: {MAX_START_FAILURES} Ray actors in a row died before their first unit: {one_line(error)}"
+                ) from error
+            return
+        if problem:
+            raise JqlError(f"{stage.name}: {problem}")
+        member.node = node
+        self._failed_starts = 0
 
-    def _feed(
-        self, member: Member, ledger: Ledger, plan: Plan, call: tuple[str, Any, str, float], seconds: deque[float]
-    ) -> None:
-        key, stage_ref, folder, document_s = call
-        while member.node and len(member.sent) < QUEUE and not (member.sent and member.sent[0][1].alone):
+    def _feed(self, member: Member, ledger: Ledger, plan: Plan, usual: float | None) -> None:
+        depth = QUEUE if usual is not None and usual < SHORT_S else 1
+        while member.node and len(member.sent) < depth and not (member.sent and member.sent[0][1].alone):
             task = ledger.next(idle=not member.sent)
             if task is None and not member.sent:
-                task = self._straggler(ledger, seconds)
+                task = self._straggler(ledger, usual)
             if task is None:
                 return
             if not member.sent:
                 member.since = time.monotonic()
-            ref = member.actor.run.remote(key, stage_ref, folder, plan.unit(task.unit), task, document_s)
-            member.sent.append((ref, task))
+            member.sent.append((member.actor.run.remote(plan.unit(task.unit), task), task))
 
-    def _straggler(self, ledger: Ledger, seconds: deque[float]) -> Task | None:
+    def _straggler(self, ledger: Ledger, usual: float | None) -> Task | None:
         """A second attempt at what has run longest, if that is far beyond what the stage's units take."""
-        usual = sorted(seconds)[len(seconds) // 2] if seconds else MIN_STRAGGLER_S
-        slow = max(MIN_STRAGGLER_S, STRAGGLER * usual)
-        busy = sorted((m for m in self.members if m.sent), key=lambda m: m.since)
-        for member in busy:
+        slow = max(self.straggler_s, STRAGGLER * (usual or 0.0))
+        for member in sorted((m for m in self.members if m.sent), key=lambda m: m.since):
             if time.monotonic() - member.since < slow:
                 return None
             for _, task in member.sent:
@@ -175,27 +232,22 @@ class Pool:
                     return again
         return None
 
-    def _collect(
-        self,
-        member: Member,
-        ledger: Ledger,
-        report: Callable[[Outcome], None],
-        seconds: deque[float],
-        document_s: float,
-    ) -> None:
+    def _collect(self, member: Member, ledger: Ledger, report: Callable[[Outcome], None], document_s: float) -> None:
         import ray
 
         ref, task = member.sent[0]
+        now = time.monotonic()
         try:
             outcome = ray.get(ref)
+        except ray.exceptions.RayTaskError as error:
+            outcome = Outcome(task.unit, "failed", error=cause_of(error), trace=str(error))
         except ray.exceptions.RayError as error:
             lost = isinstance(error, (ray.exceptions.NodeDiedError, ray.exceptions.OwnerDiedError))
             alive = {n["NodeID"] for n in ray.nodes() if n["Alive"]}
-            elapsed = time.monotonic() - member.since
-            self._bury(member, ledger, timed_out=elapsed >= HARD * document_s, blame=not lost and member.node in alive)
+            timed_out = now - member.since >= HARD * document_s
+            self._bury(member, ledger, timed_out, blame=not lost and member.node in alive)
             return
-        now = time.monotonic()
-        seconds.append(now - member.since)
+        self._seconds.append(now - member.since)
         member.since = now
         member.sent.popleft()
         ledger.finished(task, outcome)
@@ -205,19 +257,18 @@ class Pool:
 
     def _bury(self, member: Member, ledger: Ledger, timed_out: bool, blame: bool = True) -> None:
         """Take a dead or stuck actor out; only the task it worked on can be to blame."""
-        import ray
-
-        with contextlib.suppress(ray.exceptions.RayError):
-            ray.kill(member.actor)
-        self.members.remove(member)
+        self._end(member)
         for position, (_, task) in enumerate(member.sent):
             ledger.died(task, timed_out, blame=blame and position == 0)
 
-    def close(self) -> None:
-        """End the actors."""
+    def _end(self, member: Member) -> None:
         import ray
 
-        for member in self.members:
-            with contextlib.suppress(Exception):
-                ray.kill(member.actor)
-        self.members.clear()
+        with contextlib.suppress(Exception):
+            ray.kill(member.actor)
+        self.members.remove(member)
+
+    def close(self) -> None:
+        """End the actors."""
+        for member in list(self.members):
+            self._end(member)

@@ -115,7 +115,11 @@ def verify(folder: str, receipt: Receipt) -> None:
     for file in receipt.files.values():
         path = storage.join(folder, file.path)
         if not storage.exists(path):
-            raise DataError(f"{path}: committed by unit {receipt.unit} but gone; remove its receipt to compute it again")
+            raise DataError(
+                f"{path}: committed by unit {receipt.unit} but gone; remove its receipt to compute it again"
+            )
         found = hashlib.sha256(storage.read_bytes(path)).hexdigest()
         if found != file.sha256:
-            raise DataError(f"{path}: SHA-256 is {found[:12]}, the receipt of unit {receipt.unit} says {file.sha256[:12]}")
+            raise DataError(
+                f"{path}: SHA-256 is {found[:12]}, the receipt of unit {receipt.unit} says {file.sha256[:12]}"
+            )

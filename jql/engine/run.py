@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -22,8 +23,11 @@ from jql.engine.progress import StageProgress
 from jql.engine.progress import console as make_console
 from jql.engine.receipt import Receipt, committed, read_receipts
 from jql.engine.stage import Stage
-from jql.errors import IncompleteError
+from jql.errors import IncompleteError, OutputError
 from jql.recipe import Engine
+
+LOG_LINES = 10_000
+LOG_S = 5.0  # units that failed are written down at most this often, and at the end of their stage
 
 
 class StageRunner(Protocol):
@@ -62,7 +66,11 @@ class StageRun:
         """What stands for this stage in the fingerprint of one that reads it: its own, and which units are missing."""
         done = committed(self.folder)
         missing = sorted(set(range(len(self.plan))) - set(done)) if len(done) < len(self.plan) else []
-        return {"stage": self.name, "fingerprint": self.fingerprint[:16], "missing": digest_of(missing) if missing else ""}
+        return {
+            "stage": self.name,
+            "fingerprint": self.fingerprint[:16],
+            "missing": digest_of(missing) if missing else "",
+        }
 
 
 def stage_fingerprint(stage: Stage) -> Fingerprint:
@@ -73,10 +81,10 @@ def stage_fingerprint(stage: Stage) -> Fingerprint:
 class Run:
     """A run folder that is held by this process.
 
-        run.yaml         the resolved recipe
-        run.log          one JSON object a line: what started, ended, failed, and why
-        lock/            who works here
-        STAGE/FINGERPRINT/{stage.json, plan.parquet, receipts/, data/, quarantine/}
+    run.yaml         the resolved recipe
+    run.log          one JSON object a line: what started, ended, failed, and why
+    lock/            who works here
+    STAGE/FINGERPRINT/{stage.json, plan-*.parquet, receipts/, data/, quarantine/}
     """
 
     def __init__(self, folder: str, engine: Engine, console: Console | None = None) -> None:
@@ -85,31 +93,43 @@ class Run:
         self.console = console or make_console()
         self.lock = RunLock(folder)
         self._pool: Any = None
-        self._log: list[str] = []
+        self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._logged = 0.0
 
     def __enter__(self) -> "Run":
         self.lock.acquire()
-        path = storage.join(self.folder, "run.log")
-        if storage.exists(path):
-            self._log = storage.read_bytes(path).decode().splitlines()[-10_000:]
-        self.log("start", jql=__version__)
+        try:
+            path = storage.join(self.folder, "run.log")
+            if storage.exists(path):
+                self._log.extend(storage.read_bytes(path).decode().splitlines())
+            self.log("start", jql=__version__)
+        except BaseException:
+            self.lock.release()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._pool is not None:
-                self._pool.close()
-            self.log("end", error="" if error is None else f"{type(error).__name__}: {error}")
-        finally:
-            self.lock.release()
+            try:
+                if self._pool is not None:
+                    self._pool.close()
+                self.log("end", error="" if error is None else f"{type(error).__name__}: {error}")
+            finally:
+                self.lock.release()
+        except OutputError:
+            if error is None:
+                raise  # else the run ends with the error that came first
 
     def log(self, event: str, **fields: Any) -> None:
         """Add a line to run.log."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
         self._log.append(json.dumps({"time": stamp, "event": event, **fields}))
-        storage.put(storage.join(self.folder, "run.log"), ("\n".join(self._log) + "\n").encode())
+        # The file is written anew for every line, as object storage cannot append: a flood of bad units must wait.
+        if event != "unit" or time.monotonic() - self._logged >= LOG_S:
+            storage.put(storage.join(self.folder, "run.log"), ("\n".join(self._log) + "\n").encode())
+            self._logged = time.monotonic()
 
     def stage_folder(self, stage: Stage) -> str:
         """Where a stage with this fingerprint lies."""
@@ -140,7 +160,9 @@ class Run:
         left = order[~np.isin(order, done)] if done else order
         ledger = Ledger(left, stage.crash)
         if done:
-            self.console.print(f"{stage.name}: {len(done):,} of {len(result.plan):,} units were done before", highlight=False)
+            self.console.print(
+                f"{stage.name}: {len(done):,} of {len(result.plan):,} units were done before", highlight=False
+            )
         self.log("stage", stage=stage.name, folder=result.folder, units=len(result.plan), before=len(done))
         if len(left):
             with StageProgress(stage.name, len(result.plan), len(done), self.console) as progress:
@@ -154,8 +176,15 @@ class Run:
             if outcome.status == "survived":
                 return
             if outcome.error:
-                self.log("unit", stage=stage.name, unit=outcome.unit, status=outcome.status, error=outcome.error, trace=outcome.trace)
-            progress.advance(outcome.rows, bool(outcome.error))
+                self.log(
+                    "unit",
+                    stage=stage.name,
+                    unit=outcome.unit,
+                    status=outcome.status,
+                    error=outcome.error,
+                    trace=outcome.trace,
+                )
+            progress.advance(result.before + ledger.committed, len(ledger.quarantined), outcome.rows)
 
         if self.engine.backend == "inline":
             inline.execute(stage, result.folder, result.plan, ledger, report, stage.document_s)
@@ -168,25 +197,31 @@ class Run:
 
         if self._pool is None:
             ray_pool.start_ray(self.engine.address, self.engine.workers)
-            preflight(self.folder, stage.cpus, stage.gpus)
+            preflight(self.folder)
             self._pool = ray_pool.Pool(self.engine.workers)
         return self._pool
 
     def _settle(self, stage: Stage, result: StageRun, ledger: Ledger) -> None:
         """Write down what is missing, and refuse to end green if that is more than the recipe tolerates."""
-        done = set(committed(result.folder)) if ledger.quarantined else set()
-        result.quarantined = {i: error for i, error in ledger.quarantined.items() if i not in done}
+        missing_units = np.setdiff1d(np.arange(len(result.plan)), committed(result.folder), assume_unique=True)
         folder = storage.join(result.folder, "quarantine")
-        for index, error in result.quarantined.items():
+        records = {}
+        for index in missing_units.tolist():
             unit = result.plan.unit(index)
-            record = {"unit": index, "source": unit.source, "error": error}
-            storage.put(storage.join(folder, unit.name + ".json"), json.dumps(record, indent=1).encode())
+            error = ledger.quarantined.get(index, "it has no receipt, and nothing said why")
+            result.quarantined[index] = error if unit.source in error else f"{unit.source}: {error}"
+            records[unit.name + ".json"] = {"unit": index, "source": unit.source, "error": result.quarantined[index]}
+        for name in storage.find(folder):
+            if name not in records:
+                storage.delete(storage.join(folder, name))
+        for name, record in records.items():
+            storage.put(storage.join(folder, name), json.dumps(record, indent=1).encode())
         missing = len(result.quarantined)
         self.log("stage_end", stage=stage.name, seconds=round(result.seconds, 2), missing=missing)
         if missing > self.engine.tolerate_missing * len(result.plan):
-            named = "; ".join(e for _, e in sorted(result.quarantined.items())[:3])
+            why = "; ".join(list(result.quarantined.values())[:3])
             raise IncompleteError(
-                f"{stage.name}: {missing} of {len(result.plan)} units are missing: {named}"
+                f"{stage.name}: {missing} of {len(result.plan)} units are missing: {why}"
                 + (f"; and {missing - 3} more in {folder}" if missing > 3 else "")
                 + "; repair or remove the input, or set engine.tolerate_missing"
             )
@@ -200,7 +235,9 @@ class Run:
         if not metas:
             return
         records = [json.loads(storage.read_bytes(storage.join(self.folder, stage.name, n)))["fields"] for n in metas]
-        closest = min(records, key=lambda r: sum(r.get(k) != fingerprint.fields.get(k) for k in r.keys() | fingerprint.fields))
+        closest = min(
+            records, key=lambda r: sum(r.get(k) != fingerprint.fields.get(k) for k in r.keys() | fingerprint.fields)
+        )
         what = fingerprint.differs(closest)
         self.console.print(f"{stage.name}: changed since it last ran here, so it runs anew ({what})", highlight=False)
         self.log("changed", stage=stage.name, what=what)

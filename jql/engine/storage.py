@@ -3,24 +3,37 @@
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jql.errors import OutputError
+from jql.errors import OutputError, one_line
 
-_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+_IN_THE_WAY = "a file stands where a folder is needed or the other way round; choose another output"
+_ELSE = "choose an output you may write to"
 _HOW = {
     errno.ENOSPC: "free some space and run the same command again; finished units are kept",
     errno.EDQUOT: "the quota is used up; raise it and run the same command again",
+    errno.EFBIG: "the limit on the size of a file is reached; raise it (ulimit -f) and run the same command again",
+    errno.EEXIST: _IN_THE_WAY,
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EISDIR: _IN_THE_WAY,
+    errno.ENAMETOOLONG: "choose a shorter output",
+    errno.EROFS: _ELSE,
+    errno.EACCES: _ELSE,
+    errno.EPERM: _ELSE,
 }
+_CONFLICT_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -57,10 +70,13 @@ def writing(path: str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in _FATAL:
-            how = _HOW.get(error.errno, "choose an output you may write to")
-            raise OutputError(f"{path}: cannot be written ({os.strerror(error.errno)}); {how}") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _HOW:
+            raise OutputError(f"{path}: cannot be written ({os.strerror(error.errno)}); {_HOW[error.errno]}") from error
+        # A store refuses without an errno (no permission, no such bucket); botocore's "no credentials" is no OSError.
+        refused = isinstance(error, (PermissionError, FileNotFoundError)) or "Credentials" in type(error).__name__
+        if not is_local(path) and refused:
+            raise OutputError(f"{path}: cannot be written ({one_line(error)}); {_ELSE}") from error
         raise
 
 
@@ -89,14 +105,26 @@ def delete(path: str) -> None:
 
 
 def find(root: str) -> list[str]:
-    """Paths of all files below `root`, relative to it, sorted; empty if there is no such folder."""
+    """Paths of all files below `root`, relative to it, sorted; empty if there is no such folder.
+
+    A folder that is there but cannot be listed is an error: its files must not count as missing.
+    """
     fs, inner = filesystem(root)
     if is_local(root):
-        found = [os.path.relpath(os.path.join(d, f), inner) for d, _, files in os.walk(inner) for f in files]
+        found = [
+            os.path.relpath(os.path.join(d, f), inner)
+            for d, _, files in os.walk(inner, onerror=_unlisted)
+            for f in files
+        ]
         return sorted(f.replace(os.sep, "/") for f in found if not f.rsplit("/", 1)[-1].startswith(".tmp-"))
     fs.invalidate_cache()
     base = inner.rstrip("/") + "/"
     return sorted(p[len(base) :] for p in fs.find(inner) if p.startswith(base))
+
+
+def _unlisted(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
 
 
 def _temporary(inner: str) -> str:
@@ -131,35 +159,43 @@ def create(path: str, data: bytes) -> bool:
     """Create a file whole if there is none of its name; False if another writer was first.
 
     Locally a hard link to a finished temporary file, on object storage one conditional PUT: both are atomic, so of two
-    writers exactly one is told True.
+    writers exactly one is told True. `data` must be unique to the writer (an attempt, a token): when the answer to our
+    own request is lost and the client asks again, the file in the way is our own, and only its content tells.
     """
     fs, inner = filesystem(path)
     with writing(path):
-        if not is_local(path):
-            return _create_remote(fs, inner, data)
-        os.makedirs(os.path.dirname(inner), exist_ok=True)
-        temporary = _temporary(inner)
-        try:
-            _write_local(temporary, data)
-            os.link(temporary, inner)
-        except FileExistsError:
-            return False
-        finally:
-            _unlink(temporary)
-        return True
+        if (_create_local if is_local(path) else partial(_create_remote, fs))(inner, data):
+            return True
+    return read_bytes(path) == data
+
+
+def _create_local(inner: str, data: bytes) -> bool:
+    os.makedirs(os.path.dirname(inner), exist_ok=True)
+    temporary = _temporary(inner)
+    try:
+        _write_local(temporary, data)
+        os.link(temporary, inner)
+    except FileExistsError:
+        return False
+    finally:
+        _unlink(temporary)
+    return True
 
 
 def _create_remote(fs: Any, inner: str, data: bytes) -> bool:
-    try:
-        fs.pipe_file(inner, data, mode="create")
-    except FileExistsError:
-        return False
-    except OSError as error:
-        # S3 answers 412 (precondition failed) or 409 (another conditional write is under way); s3fs keeps the code's name.
-        if any(sign in str(error) for sign in ("PreconditionFailed", "pre-conditions", "ConditionalRequestConflict")):
+    for wait_s in (*_CONFLICT_S, None):
+        try:
+            fs.pipe_file(inner, data, mode="create")
+            return True
+        except FileExistsError:  # 412
             return False
-        raise
-    return True
+        except OSError as error:
+            # 409: another conditional write is under way, and may yet fail; only 412 says that the file is there.
+            answer = getattr(error.__cause__, "response", {}).get("ResponseMetadata", {})
+            if answer.get("HTTPStatusCode") != 409 or wait_s is None:
+                raise
+            time.sleep(wait_s)
+    raise AssertionError("the last try returns or raises")
 
 
 def _unlink(path: str) -> None:
@@ -170,10 +206,11 @@ def _unlink(path: str) -> None:
 
 
 class _Hashing:
-    """A binary file that hashes what goes through it."""
+    """A binary file that hashes what goes through it; its errors name `path`."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, path: str) -> None:
         self.raw = raw
+        self.path = path
         self.sha256 = hashlib.sha256()
         self.size = 0
         self.closed = False
@@ -181,13 +218,15 @@ class _Hashing:
     def write(self, data: Any) -> int:
         self.sha256.update(data)
         self.size += len(data)
-        return cast(int, self.raw.write(data))
+        with writing(self.path):
+            return cast(int, self.raw.write(data))
 
     def tell(self) -> int:
         return self.size
 
     def flush(self) -> None:
-        self.raw.flush()
+        with writing(self.path):
+            self.raw.flush()
 
     def writable(self) -> bool:
         return True
@@ -198,8 +237,15 @@ class _Hashing:
     def seekable(self) -> bool:
         return False
 
+    def sync(self) -> None:
+        self.flush()
+        with writing(self.path):
+            os.fsync(self.raw.fileno())
+
     def close(self) -> None:
         self.closed = True
+        with writing(self.path):
+            self.raw.close()
 
 
 def write_table(
@@ -207,8 +253,8 @@ def write_table(
 ) -> DataFile:
     """Write Parquet below `root`, whole or not at all; every piece starts a row group of its own.
 
-    Args:
-        pieces: tables of `schema`, taken one at a time, so that memory holds one of them.
+    `pieces` are taken one at a time, so that memory holds one of them. They may read an input while they are taken: an
+    error of theirs is passed on as it is.
     """
     path = join(root, name)
     fs, inner = filesystem(path)
@@ -217,23 +263,22 @@ def write_table(
         if local:
             os.makedirs(os.path.dirname(inner), exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=os.path.dirname(inner) if local else None)
-        try:
-            rows = 0
-            with os.fdopen(handle, "wb") as raw:
-                sink = _Hashing(raw)
-                with pq.ParquetWriter(pa.PythonFile(sink, "w"), schema, compression="zstd") as writer:
-                    for piece in pieces:
-                        writer.write_table(piece.cast(schema), row_group_size=row_group_rows)
-                        rows += piece.num_rows
-                raw.flush()
-                os.fsync(raw.fileno())
-            os.chmod(temporary, 0o644)
+    rows = 0
+    try:
+        with closing(_Hashing(os.fdopen(handle, "wb"), path if local else temporary)) as sink:
+            with pq.ParquetWriter(pa.PythonFile(sink, "w"), schema, compression="zstd") as writer:
+                for piece in pieces:
+                    writer.write_table(piece.cast(schema), row_group_size=row_group_rows)
+                    rows += piece.num_rows
+            sink.sync()
+        with writing(path):
             if local:
+                os.chmod(temporary, 0o644)
                 os.replace(temporary, inner)
             else:
                 fs.put_file(temporary, inner)
-        finally:
-            _unlink(temporary)
+    finally:
+        _unlink(temporary)
     return DataFile(name, sink.sha256.hexdigest(), rows, sink.size)
 
 
@@ -246,25 +291,35 @@ def read_table(path: str, columns: Sequence[str] | None = None, filters: Any = N
 
 
 def copy(source: str, target: str) -> None:
-    """Make `target` the same file as `source`: a hard link where the file system has one, else a copy."""
+    """Make `target` the same file as `source`, whole or not at all: a hard link where that can be had, else a copy."""
     fs, inner = filesystem(source)
     fs_target, inner_target = filesystem(target)
     with writing(target):
-        if is_local(source) and is_local(target):
+        if is_local(target):
             os.makedirs(os.path.dirname(inner_target), exist_ok=True)
             temporary = _temporary(inner_target)
             try:
-                os.link(inner, temporary)
-            except OSError as error:
-                if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
-                    raise
-                import shutil
-
-                shutil.copyfile(inner, temporary)
-            os.replace(temporary, inner_target)
+                if is_local(source):
+                    _link_or_copy(inner, temporary)
+                else:
+                    fs.get_file(inner, temporary)
+                os.replace(temporary, inner_target)
+            finally:
+                _unlink(temporary)  # still there if both names were links to one file: rename does nothing then
+        elif is_local(source):
+            fs_target.put_file(inner, inner_target)
         elif type(fs) is type(fs_target):
-            fs.copy(inner, inner_target)
+            fs.cp_file(inner, inner_target)
         else:
-            with fs.open(inner, "rb") as read, fs_target.open(inner_target, "wb") as out:
-                while block := read.read(1 << 24):
-                    out.write(block)
+            with tempfile.TemporaryDirectory() as folder:
+                fs.get_file(inner, join(folder, "copy"))
+                fs_target.put_file(join(folder, "copy"), inner_target)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            raise
+        shutil.copyfile(source, target)

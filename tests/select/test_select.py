@@ -1,0 +1,168 @@
+"""Select and export as stages: decisions aligned with reasons, one copy of a cluster, Parquet that others read."""
+
+import json
+from collections import Counter
+from random import Random
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import table_bytes
+
+from jql.engine.progress import console
+from jql.errors import RecipeError
+from jql.pipeline import run_recipe
+from jql.recipe import make_recipe
+
+WORDS = "river stone light energy number school history music market garden island winter bridge engine paper forest".split()
+STORY = "Long ago a miller built a wheel below the dam, and the stream turned it day and night to grind the grain of the valley. "
+
+
+def texts():
+    random = Random(0)
+    for i in range(40):
+        yield "eng_Latn", " ".join(random.choices(WORDS, k=40)) + f" in lesson {i}.", None
+    for i in range(30):
+        yield "swe_Latn", f"Lektion {i}. " + " ".join(random.choices(WORDS, k=40)), "gopher_short_doc" if i % 3 == 0 else None
+    for i in range(5):
+        yield "isl_Latn", f"Kennslustund {i} um vatn, ís og eld á Íslandi og hvernig fjöllin urðu til.", None
+
+
+def rows():
+    made = [
+        {"id": f"d{n}", "text": text, "language": code, "filter_reason": reason, "date": f"2024-01-{1 + n % 28:02d}T00:00:00Z", "url": f"https://a.example/{n}"}
+        for n, (code, text, reason) in enumerate(texts())
+    ]
+    copies = [("old", "2020-05-01", STORY * 3), ("new", "2025-05-01", STORY * 3), ("long", "2021-05-01", STORY * 3 + "The end of it.")]
+    return made + [{"id": i, "text": t, "language": "eng_Latn", "filter_reason": None, "date": d, "url": None} for i, d, t in copies]
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("documents")
+    table = pa.Table.from_pylist(rows())
+    pq.write_table(table.slice(0, 50), folder / "a.parquet")
+    pq.write_table(table.slice(50), folder / "b.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs") / "run"
+
+
+def select(documents, folder, stages=("dedup", "annotate", "select", "export"), export=None, **settings):
+    data = {"name": "test", "output": str(folder), "stages": list(stages), "engine": {"backend": "inline"}}
+    data |= {"documents": {"path": str(documents)}, "select": {"quantile": 0.5, **settings}, "export": export or {}}
+    return run_recipe(make_recipe(data), console(quiet=True))
+
+
+def decisions(folder):
+    """The decisions of the latest select."""
+    log = [json.loads(line) for line in (folder / "run.log").read_text().splitlines()]
+    stage = next(e["folder"] for e in reversed(log) if e["event"] == "stage" and e["stage"] == "select/decisions")
+    files = sorted((folder / stage / "data").rglob("*.parquet"))
+    return pa.concat_tables([pq.read_table(f) for f in files]).to_pylist()
+
+
+def test_decisions_are_aligned_and_reasons_stand_where_nothing_is_kept(documents, folder):
+    result = select(documents, folder)
+    found = decisions(folder)
+    assert [d["id"] for d in found] == [r["id"] for r in rows()]
+    assert all(d["keep"] == (d["reason"] is None) for d in found)
+    reasons = Counter(d["reason"] for d in found if d["language"] == "isl_Latn")
+    assert reasons == {"too_few_documents": 5}
+    english = [d for d in found if d["language"] == "eng_Latn" and not d["id"].isalpha()]
+    assert 0.2 < sum(d["keep"] for d in english) / len(english) < 0.6
+    summary = result.summary
+    for entry in summary["languages"].values():
+        assert entry["documents"] == entry["kept"] + sum(entry["dropped"].values())
+    assert summary["total"]["documents"] == len(rows()) == summary["total"]["kept"] + sum(summary["dropped"].values())
+
+
+@pytest.mark.parametrize(("copy", "kept"), [("longest", ["long"]), ("newest", ["new"]), ("every", ["long", "new", "old"])])
+def test_the_copy_that_is_kept(documents, folder, copy, kept):
+    select(documents, folder, stages=("dedup", "annotate", "select"), copy=copy, quantile=0.0)
+    copies = {d["id"]: d for d in decisions(folder) if d["id"].isalpha()}
+    assert sorted(i for i, d in copies.items() if d["keep"]) == kept
+    assert {d["reason"] for d in copies.values() if not d["keep"]} <= {"duplicate"}
+
+
+@pytest.mark.parametrize("copy", ["best", "first"])
+def test_exactly_one_copy_is_kept_and_always_the_same(documents, folder, copy):
+    select(documents, folder, stages=("dedup", "annotate", "select"), copy=copy, quantile=0.0)
+    kept = [d["id"] for d in decisions(folder) if d["id"].isalpha() and d["keep"]]
+    assert len(kept) == 1
+    mirrored = folder.parent / f"mirror_{copy}"
+    mirrored.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows()[::-1]), mirrored / "z.parquet")
+    select(mirrored, folder.parent / f"run_{copy}", stages=("dedup", "annotate", "select"), copy=copy, quantile=0.0)
+    assert [d["id"] for d in decisions(folder.parent / f"run_{copy}") if d["id"].isalpha() and d["keep"]] == kept
+
+
+def test_annotator_heuristics_and_both(documents, folder):
+    kept = {}
+    for by in ("annotator", "heuristics", "both"):
+        select(documents, folder, stages=("dedup", "annotate", "select"), by=by, copy="every")
+        kept[by] = {d["id"] for d in decisions(folder) if d["keep"]}
+        if by != "annotator":
+            dropped = [d for d in decisions(folder) if d["reason"] == "heuristics_gopher_short_doc"]
+            assert len(dropped) == 10
+    assert kept["both"] == {i for i in kept["annotator"] & kept["heuristics"]}
+    assert len(kept["heuristics"]) == len(rows()) - 10
+
+
+def test_heuristics_need_no_scores_and_the_annotator_does(documents, tmp_path):
+    select(documents, tmp_path / "run", stages=("select", "export"), by="heuristics")
+    assert sum(d["keep"] for d in decisions(tmp_path / "run")) == len(rows()) - 10
+    with pytest.raises(RecipeError, match=r"select\.by: annotator needs scores; add the annotate stage"):
+        select(documents, tmp_path / "other", stages=("select",))
+
+
+def test_another_quantile_scores_nothing_again(documents, folder):
+    select(documents, folder)
+    before = table_bytes(folder)
+    kept = {q: select(documents, folder, quantile=q).summary["total"]["kept"] for q in (0.6, 0.8)}
+    assert kept[0.8] < kept[0.6]
+    after = table_bytes(folder)
+    new = {name.split("/")[0] for name in after.keys() - before.keys()}
+    assert new <= {"select", "export"} and {n: after[n] for n in before} == before
+
+
+def test_the_export_loads_with_datasets_and_pandas(documents, folder, tmp_path):
+    import datasets
+
+    result = select(documents, folder, export={"path": str(tmp_path / "out")})
+    kept = [d for d in decisions(folder) if d["keep"]]
+    by_language = Counter(d["language"] for d in kept)
+    cache = str(tmp_path / "cache")
+    for code, count in by_language.items():
+        loaded = datasets.load_dataset(str(tmp_path / "out"), code, split="train", cache_dir=cache)
+        assert loaded.num_rows == count and set(loaded["language"]) == {code}
+        assert len(pd.read_parquet(tmp_path / "out" / "data" / code)) == count
+    every = datasets.load_dataset("parquet", data_dir=str(tmp_path / "out" / "data"), split="train", cache_dir=cache)
+    assert sorted(every["id"]) == sorted(d["id"] for d in kept)
+    frame = pd.read_parquet(tmp_path / "out" / "data").set_index("id")
+    source = {r["id"]: r for r in rows()}
+    assert all(frame.loc[i, "text"] == source[i]["text"] for i in frame.index)
+    assert {"score_llama", "score_web", "cluster", "cluster_size", "url"} <= set(frame.columns)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["summary"]["total"]["kept"] == len(kept) == result.summary["total"]["kept"]
+    assert {k: e["documents"] for k, e in manifest["export"].items()} == dict(by_language)
+
+
+def test_export_files_have_their_checksums_and_stale_ones_go(documents, folder, tmp_path):
+    import hashlib
+
+    target = tmp_path / "out"
+    select(documents, folder, export={"path": str(target), "file_documents": 5})
+    many = sorted(p.relative_to(target).as_posix() for p in target.glob("data/*/*.parquet"))
+    select(documents, folder, export={"path": str(target), "file_documents": 1000})
+    few = sorted(p.relative_to(target).as_posix() for p in target.glob("data/*/*.parquet"))
+    assert len(few) < len(many)
+    files = [f for e in json.loads((target / "manifest.json").read_text())["export"].values() for f in e["files"]]
+    assert sorted(f["name"] for f in files) == few
+    for file in files:
+        assert hashlib.sha256((target / file["name"]).read_bytes()).hexdigest() == file["sha256"]
+        assert pq.read_metadata(target / file["name"]).num_rows == file["rows"]
