@@ -151,6 +151,8 @@ def _run(recipe: Any, as_json: bool) -> None:
     _print(summary_table(result.summary, result.cuts))
     if result.summary["dropped"]:
         _print(drops_table(result.summary))
+    if again := result.summary["total"].get("ids_again"):
+        print(f"{again:,} documents have an id that an earlier one has; they count as its copies")
     print(f"export: {result.export}" if result.export else f"run: {result.folder}")
     if as_json:
         print(json.dumps({"run": result.folder, "export": result.export, **result.summary["total"], "dropped": result.summary["dropped"]}))

@@ -1,13 +1,16 @@
 """Folders of documents as units: Parquet (FineWeb2's as it stands), JSONL, or what the crawl stage wrote."""
 
 import gzip
+import itertools
 import json
 import re
-from collections import Counter
+import zlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -16,8 +19,10 @@ from jql.engine import storage
 from jql.engine.fingerprint import digest_of, identify_file
 from jql.engine.plan import Unit
 from jql.engine.run import StageRun
-from jql.errors import DataError, InputError, RecipeError, one_line
-from jql.languages import languages
+from jql.errors import DataError, InputError, one_line
+from jql.languages import ALIASES, languages
+from jql.schema import DOCUMENT
+
 
 @dataclass(frozen=True)
 class Documents:
@@ -53,56 +58,77 @@ class Documents:
 
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz")
+JSONL_BYTES = 128 << 20  # of a plain JSONL file in one unit; a compressed one cannot be entered in the middle
 _CODE = re.compile("[a-z]{3}_[A-Z][a-z]{3}")
-_STRINGS = ("url", "date", "dump", "file_path", "filter_reason")
+_ALWAYS = ("id", "language", "language_script")
 
 
 def list_files(path: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
     """The input files at a path: itself, or all below a folder, sorted.
 
     Raises:
-        InputError: nothing there, or a folder without such files.
+        InputError: nothing there, a file of another kind, or a folder without such files.
     """
+    expected = f"expected files ending in {', '.join(suffixes)}"
     fs, inner = storage.filesystem(path)
     if not fs.exists(inner):
         raise InputError(f"{path}: no such file or folder; check the input path")
     if fs.isfile(inner):
+        if not path.endswith(suffixes):
+            raise InputError(f"{path}: not a kind of file that is read; {expected}")
         return [path]
     names = storage.find(path)
     files = [storage.join(path, n) for n in names if n.endswith(suffixes)]
     if not files:
-        what = f"{len(names)} other files" if names else "an empty folder"
-        raise InputError(f"{path}: {what}, expected files ending in {', '.join(suffixes)}")
+        raise InputError(f"{path}: {f'{len(names)} other files' if names else 'an empty folder'}, {expected}")
     return files
 
 
 def input_units(files: list[str], unit_rows: int, language: str | None) -> Iterator[Unit]:
-    """Units of document files: row-group ranges of about `unit_rows` rows of a Parquet file, or a whole JSONL file.
+    """Units of files: row-group ranges of about `unit_rows` rows (Parquet), byte ranges or whole files (JSONL).
 
     Raises:
-        InputError: a Parquet file that cannot be read, or without the columns needed.
+        InputError: a file that cannot be read, or without the columns needed.
     """
-    index = 0
-    for path in files:
-        if not path.endswith(".parquet"):
-            size = int(storage.filesystem(path)[0].info(storage.filesystem(path)[1])["size"] or 0)
-            yield Unit(index, path, size, {"format": "jsonl"})
-            index += 1
-            continue
-        fs, inner = storage.filesystem(path)
-        try:
-            with fs.open(inner, "rb") as handle:
-                meta = pq.ParquetFile(handle).metadata
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path}: not a readable Parquet file ({one_line(error)}); fetch it again") from error
-        check_columns(path, meta.schema.to_arrow_schema(), language)
-        groups = [meta.row_group(g) for g in range(meta.num_row_groups)]
-        start, rows, size = 0, 0, 0
-        for g, group in enumerate(groups):
-            rows, size = rows + group.num_rows, size + group.total_byte_size
-            if rows >= unit_rows or g == len(groups) - 1:
-                yield Unit(index, f"{path}[{start}:{g + 1}]", size, {"format": "parquet", "path": path, "groups": [start, g + 1]})
-                index, start, rows, size = index + 1, g + 1, 0, 0
+    with ThreadPoolExecutor(16) as pool:
+        index = 0
+        for pieces in pool.map(lambda path: _pieces(path, unit_rows, language), files):
+            for source, weight, payload in pieces:
+                yield Unit(index, source, weight, payload)
+                index += 1
+
+
+def _pieces(path: str, unit_rows: int, language: str | None) -> list[tuple[str, int, dict[str, Any]]]:
+    """Source, weight and payload of the units of one file."""
+    if path.endswith(".parquet"):
+        return _parquet_pieces(path, unit_rows, language)
+    fs, inner = storage.filesystem(path)
+    size = int(fs.info(inner)["size"] or 0)
+    check_first_line(path, language)
+    if path.endswith(".gz") or size <= JSONL_BYTES:
+        return [(path, size, {"format": "jsonl", "path": path, "bytes": None})] if size else []
+    cuts = [*range(0, size, JSONL_BYTES), size]
+    ranges = itertools.pairwise(cuts)
+    return [(f"{path}[{a}:{b}]", b - a, {"format": "jsonl", "path": path, "bytes": [a, b]}) for a, b in ranges]
+
+
+def _parquet_pieces(path: str, unit_rows: int, language: str | None) -> list[tuple[str, int, dict[str, Any]]]:
+    fs, inner = storage.filesystem(path)
+    try:
+        with fs.open(inner, "rb") as handle:
+            meta = pq.ParquetFile(handle).metadata
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({one_line(error)}); fetch it again") from error
+    check_columns(path, meta.schema.to_arrow_schema(), language)
+    pieces = []
+    start, row, rows, size = 0, 0, 0, 0
+    for g in range(meta.num_row_groups):
+        rows, size = rows + meta.row_group(g).num_rows, size + meta.row_group(g).total_byte_size
+        if rows >= unit_rows or g == meta.num_row_groups - 1:
+            payload = {"format": "parquet", "path": path, "groups": [start, g + 1], "row": row}
+            pieces.append((f"{path}[{start}:{g + 1}]", size, payload))
+            start, row, rows, size = g + 1, row + rows, 0, 0
+    return pieces
 
 
 def check_columns(path: str, schema: pa.Schema, language: str | None) -> None:
@@ -111,13 +137,43 @@ def check_columns(path: str, schema: pa.Schema, language: str | None) -> None:
     Raises:
         InputError: naming the column, what it is, and what was expected.
     """
-    if "text" not in schema.names:
-        raise InputError(f"{path}: no column 'text' (columns: {', '.join(schema.names)}); rename the column that holds the text")
+    _check_names(path, "column", schema.names, language)
     kind = schema.field("text").type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise InputError(f"{path}: column 'text' is {kind}, expected string")
-    if "language" not in schema.names and language is None:
-        raise InputError(f"{path}: no column 'language'; set documents.language to a code such as deu_Latn, or to identify")
+    for field in DOCUMENT:
+        if field.name in schema.names:
+            try:
+                pa.nulls(0, schema.field(field.name).type).cast(field.type)
+            except pa.ArrowNotImplementedError:
+                found = f"column {field.name!r} is {schema.field(field.name).type}, expected {field.type}"
+                raise InputError(f"{path}: {found}; rename or convert it") from None
+
+
+def check_first_line(path: str, language: str | None) -> None:
+    """Whether the first line of a JSONL file, if it is an object, has the fields of a document.
+
+    Raises:
+        InputError: naming the field.
+    """
+    try:
+        _, line = next(_lines(path), (0, b""))
+    except (OSError, EOFError, zlib.error):
+        return  # the unit is quarantined when its turn comes; the others are read
+    row, problem = _parse_line(line)
+    if problem is None:
+        _check_names(f"{path}: line 1", "field", list(row), language)
+
+
+def _check_names(where: str, what: str, names: list[str], language: str | None) -> None:
+    if "text" not in names:
+        raise InputError(
+            f"{where}: no {what} 'text' ({what}s: {', '.join(names)}); rename the {what} that holds the text"
+        )
+    if "language" not in names and language is None:
+        raise InputError(
+            f"{where}: no {what} 'language'; set documents.language to a code such as deu_Latn, or to identify"
+        )
 
 
 def stage_units(documents: StageRun) -> Iterator[Unit]:
@@ -125,125 +181,184 @@ def stage_units(documents: StageRun) -> Iterator[Unit]:
     for index, receipt in enumerate(documents.receipts()):
         file = receipt.files[""]
         path = documents.path(receipt)
-        yield Unit(index, path, file.bytes, {"format": "parquet", "path": path, "groups": None})
+        yield Unit(index, path, file.bytes, {"format": "parquet", "path": path, "groups": None, "row": 0})
 
 
 def input_mark(files: list[str]) -> dict[str, Any]:
     """Identity of the input files for a fingerprint."""
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(16) as pool:
         marks = list(pool.map(identify_file, files))
     return {"files": len(files), "bytes": sum(m["size"] for m in marks), "first": files[0], "digest": digest_of(marks)}
 
 
 def read_documents(unit: Unit, columns: Iterable[str], language: str | None = None) -> pa.Table:
-    """The documents of a unit: `id`, `language`, `problem` (null, or why the row cannot be used) and the columns asked for.
+    """The documents of a unit: `id`, `language`, `problem` (null, or why the row is of no use), the columns asked for.
 
-    Columns the input does not have come back as nulls. A problem is one of text_null, text_type, json, duplicate_id,
-    language_unknown; rows with a problem keep their place, so that side tables stay aligned.
+    Columns the input does not have come back as nulls; the text is only read where it is asked for or may be null. A
+    document without an id is named by its file and place. A problem is one of text_null, text_type, json,
+    language_unknown; such rows keep their place, so that side tables stay aligned.
 
     Raises:
         DataError: the file cannot be read.
     """
-    wanted = list(dict.fromkeys(columns))
+    wanted = [name for name in dict.fromkeys(columns) if name not in ("id", "language")]
+    payload = unit.payload
     try:
-        if unit.payload["format"] == "jsonl":
-            table = _read_jsonl(unit.source, wanted)
+        if payload["format"] == "jsonl":
+            table, names = _read_jsonl(payload, wanted)
         else:
-            table = _read_parquet(unit.payload["path"], unit.payload["groups"], wanted)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, EOFError) as error:
+            table, names = _read_parquet(payload, wanted, language == "identify")
+        return _normalise(table, names, wanted, language)
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{unit.source}: cannot be read ({type(error).__name__}: {one_line(error)})") from error
-    return _normalise(unit, table, wanted, language)
 
 
-def _read_parquet(path: str, groups: list[int] | None, wanted: list[str]) -> pa.Table:
+def _kind(name: str) -> pa.DataType:
+    return DOCUMENT.field(name).type if name in DOCUMENT.names else pa.string()
+
+
+def _read_parquet(payload: dict[str, Any], wanted: list[str], text: bool) -> tuple[pa.Table, Callable[[], list[str]]]:
+    """The columns that are there, and how rows are named by their place; the text if it is wanted or may be null."""
+    path, groups = payload["path"], payload["groups"]
     fs, inner = storage.filesystem(path)
     with fs.open(inner, "rb") as handle:
         file = pq.ParquetFile(handle)
-        names = set(file.schema_arrow.names)
-        columns = [c for c in dict.fromkeys([*wanted, "id", "text", "language", "language_script"]) if c in names]
         chosen = list(range(*groups)) if groups else list(range(file.metadata.num_row_groups))
-        return file.read_row_groups(chosen, columns=columns)
+        text = text or _may_be_null(file.metadata, chosen)
+        needed = dict.fromkeys([*wanted, *_ALWAYS, *(["text"] if text else [])])
+        table = file.read_row_groups(chosen, columns=[c for c in file.schema_arrow.names if c in needed])
+        rows = sum(file.metadata.row_group(g).num_rows for g in chosen)
+    if not table.num_columns:  # nothing but a text, which was not needed
+        table = pa.table({"id": pa.nulls(rows, pa.string())})
+    return table, lambda: [f"{path}:{payload['row'] + i}" for i in range(rows)]
 
 
-def _read_jsonl(path: str, wanted: list[str]) -> pa.Table:
-    fs, inner = storage.filesystem(path)
-    names = list(dict.fromkeys([*wanted, "id", "text", "language", "language_script"]))
+def _may_be_null(meta: pq.FileMetaData, groups: list[int]) -> bool:
+    """Whether the statistics leave it open that a text is null; if not, the texts need not be read to know."""
+    for g in groups:
+        group = meta.row_group(g)
+        column = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == "text")
+        known = column.statistics
+        if group.num_rows and (known is None or not known.has_null_count or known.null_count):
+            return True
+    return False
+
+
+def _read_jsonl(payload: dict[str, Any], wanted: list[str]) -> tuple[pa.Table, Callable[[], list[str]]]:
+    """The fields wanted as columns of their types, and the names of the rows by the byte their line starts at."""
+    path = payload["path"]
+    start, stop = payload["bytes"] or (0, None)
+    names = dict.fromkeys([*wanted, *_ALWAYS, "text"])
     columns: dict[str, list[Any]] = {name: [] for name in names}
     problems: list[str | None] = []
+    offsets: list[int] = []
+    for offset, line in _lines(path, start, stop):
+        row, problem = _parse_line(line)
+        problems.append(problem)
+        offsets.append(offset)
+        for name, column in columns.items():
+            column.append(_value(row.get(name), _kind(name)))
+    table = pa.table({name: pa.array(column, _kind(name)) for name, column in columns.items()})
+    table = table.append_column("problem", pa.array(problems, pa.string()))
+    return table, lambda: [f"{path}:{offset}" for offset in offsets]
+
+
+def _lines(path: str, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """The lines that start in a range of bytes and are not blank, and where they start."""
+    fs, inner = storage.filesystem(path)
     with fs.open(inner, "rb") as raw:
         lines = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
-        for line in lines:
-            row, problem = _parse_line(line)
-            problems.append(problem)
-            for name in names:
-                value = row.get(name)
-                columns[name].append(value if value is None or name.startswith(("signal_", "language_score")) else str(value))
-    table = pa.table({n: pa.array(v, pa.float32() if n.startswith(("signal_", "language_score")) else pa.string()) for n, v in columns.items()})
-    return table.append_column("problem", pa.array(problems, pa.string()))
+        offset = max(0, start - 1)
+        lines.seek(offset)
+        if start:  # a line that began before belongs to the range before
+            offset += len(lines.readline())
+        while stop is None or offset < stop:
+            line = lines.readline()
+            if not line:
+                return
+            if line.strip():
+                yield offset, line
+            offset += len(line)
 
 
 def _parse_line(line: bytes) -> tuple[dict[str, Any], str | None]:
+    """The object of a line, and what is wrong with it."""
     try:
         row = json.loads(line)
         "".join(v for v in row.values() if isinstance(v, str)).encode()
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return {}, "json"
     if row.get("text") is not None and not isinstance(row["text"], str):
         return {**row, "text": None}, "text_type"
     return row, None
 
 
-def _normalise(unit: Unit, table: pa.Table, wanted: list[str], language: str | None) -> pa.Table:
+def _value(value: Any, kind: pa.DataType) -> Any:
+    """A JSON value as one of an Arrow type, null where it is none."""
+    if value is None or pa.types.is_string(kind):
+        return value if value is None or isinstance(value, str) else str(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**63:
+        return None
+    return float(value) if pa.types.is_floating(kind) else int(value)
+
+
+def _normalise(table: pa.Table, names: Callable[[], list[str]], wanted: list[str], language: str | None) -> pa.Table:
     n = table.num_rows
-    problems = table.column("problem").to_pylist() if "problem" in table.column_names else [None] * n
-    text_null = pc.is_null(table.column("text")).to_pylist() if "text" in table.column_names else [False] * n
-    ids = table.column("id").cast(pa.string()).to_pylist() if "id" in table.column_names else [None] * n
-    codes = _languages(table, n, language)
-    seen: Counter[str] = Counter()
-    for i in range(n):
-        if ids[i] is None:
-            ids[i] = f"{unit.source}:{i}"
-        seen[ids[i]] += 1
-        if problems[i] is None and text_null[i]:
-            problems[i] = "text_null"
-        if problems[i] is None and seen[ids[i]] > 1:
-            problems[i] = "duplicate_id"
-        if problems[i] is None and codes[i] == "und" and language != "identify":
-            problems[i] = "language_unknown"
-    out: dict[str, pa.Array] = {"id": pa.array(ids, pa.string()), "language": pa.array(codes, pa.string()), "problem": pa.array(problems, pa.string())}
-    for name in wanted:
-        if name in out:
-            continue
-        if name in table.column_names:
-            column = table.column(name)
-            out[name] = column.cast(pa.string()) if name == "text" or name in _STRINGS else column
-        else:
-            out[name] = pa.nulls(n, pa.string() if name in _STRINGS or name == "text" else pa.float32())
+    have = {name: table.column(name) for name in table.column_names}
+    nulls = pa.nulls(n, pa.string())
+    ids = have["id"].cast(pa.string()) if "id" in have else pa.chunked_array([nulls])
+    if ids.null_count:
+        ids = pc.coalesce(ids, pa.array(names(), pa.string()))
+    problem = have.get("problem", nulls)
+    if "text" in have:
+        have["text"] = have["text"].cast(pa.string())
+        have["text"].validate(full=True)
+        problem = pc.coalesce(problem, pc.if_else(pc.is_null(have["text"]), "text_null", nulls))
+    codes = _languages(have, n, language)
+    if language != "identify":
+        problem = pc.coalesce(problem, pc.if_else(pc.equal(codes, "und"), "language_unknown", nulls))
+    out = {"id": ids, "language": codes, "problem": problem}
+    out |= {name: have[name].cast(_kind(name)) if name in have else pa.nulls(n, _kind(name)) for name in wanted}
     return pa.table(out)
 
 
+def repeated_ids(table: pa.Table) -> np.ndarray:
+    """bool (N,): documents of a unit whose id an earlier one has that can be used; needs `id` and `problem`."""
+    usable = np.flatnonzero(pc.is_null(table.column("problem")).to_numpy(zero_copy_only=False))
+    places = table.column("id").take(pa.array(usable)).combine_chunks().dictionary_encode().indices.to_numpy()
+    _, first = np.unique(places, return_index=True)
+    repeated = np.zeros(table.num_rows, bool)
+    repeated[np.delete(usable, first)] = True
+    return repeated
+
+
 def canonical_language(code: str) -> str:
-    """A language code as iso639-3_Script; two-letter and bare three-letter codes of our languages are completed, else und."""
+    """A code as iso639-3_Script; one that names a single language of ours in another way is completed, else und."""
     if _CODE.fullmatch(code):
         return code
-    found = [k.code for k in languages().values() if code.lower() in (k.iso639_1, k.code[:3])]
+    head, _, script = code.replace("-", "_").partition("_")
+    head = head.lower()
+    if head in ALIASES:
+        found = list(ALIASES[head])
+    else:
+        found = [k.code for k in languages().values() if head in (k.iso639_1, k.code[:3])]
+    found = [c for c in found if not script or c.endswith(f"_{script.title()}")]
     return found[0] if len(found) == 1 else "und"
 
 
-def _languages(table: pa.Table, n: int, language: str | None) -> list[str]:
+def _languages(have: dict[str, pa.ChunkedArray], n: int, language: str | None) -> pa.Array:
+    """The language of each document, und where it is not known."""
     if language == "identify":
         from jql.crawl.language import load_identifier
 
-        identifier = load_identifier("default")
-        return [identifier.identify(t)[0] if t else "und" for t in table.column("text").to_pylist()]
-    if "language" not in table.column_names or (language is not None):
-        if language is None:
-            raise RecipeError("no column 'language'; set documents.language")
-        return [language] * n
-    codes = table.column("language").cast(pa.string()).to_pylist()
-    scripts = table.column("language_script").to_pylist() if "language_script" in table.column_names else [None] * n
-    joined = [f"{c}_{s}" if c and s and "_" not in c else c for c, s in zip(codes, scripts, strict=True)]
-    known = {code: canonical_language(code) for code in set(joined) if code}
-    return [known.get(code, "und") if code else "und" for code in joined]
+        identify = load_identifier("default").identify
+        return pa.array([identify(t)[0] if t else "und" for t in have["text"].to_pylist()], pa.string())
+    if language is not None:
+        return pa.array([language] * n, pa.string())
+    codes = have["language"].cast(pa.string())
+    if "language_script" in have:
+        joined = pc.binary_join_element_wise(codes, have["language_script"].cast(pa.string()), "_")
+        codes = pc.if_else(pc.match_substring(codes, "_"), codes, pc.coalesce(joined, codes))
+    encoded = (codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes).dictionary_encode()
+    known = pa.array([canonical_language(code) for code in encoded.dictionary.to_pylist()], pa.string())
+    return known.take(encoded.indices).fill_null("und")

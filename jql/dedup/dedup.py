@@ -1,11 +1,13 @@
 """The dedup stage, six phases on the engine; no phase holds more than one partition in memory.
 
-    signatures   per document unit    text -> 14 band keys                             partitioned by key
+    signatures   per document unit    text -> 14 band keys, id -> one more             partitioned by key
     pairs        per partition        equal keys -> edges to the smallest document     partitioned by node
     large-N      per partition        large stars                                      partitioned by node
     small-N      per partition        small stars; N counts up until nothing changes   partitioned by node
     sizes        per partition        stars -> cluster and size of each member         partitioned by document unit
     clusters     per document unit    the CLUSTER table, aligned with the documents
+
+Documents that share an id count as copies of one document, however much their texts differ.
 """
 
 from collections import Counter
@@ -30,7 +32,14 @@ VERSION = 1
 SIGNATURE = pa.schema([("part", pa.int32()), ("key", pa.uint64()), ("name", pa.uint64()), ("gid", pa.int64())])
 EDGES = pa.schema([("part", pa.int32())] + [(n, pa.uint64() if n.endswith("name") else pa.int64()) for n in stars.EDGE.names or ()])
 MEMBER = pa.schema(
-    [("part", pa.int32()), ("gid", pa.int64()), ("cluster", pa.uint64()), ("size", pa.int64()), ("first", pa.bool_())]
+    [
+        ("part", pa.int32()),
+        ("gid", pa.int64()),
+        ("cluster", pa.uint64()),
+        ("size", pa.int64()),
+        ("first", pa.bool_()),
+        ("id_again", pa.bool_()),
+    ]
 )
 PARTITION_BYTES = 2 << 30  # of documents on disk: about a million web pages, 14 million keys, 450 MB in a partition's process
 MAX_ROUNDS = 40
@@ -80,11 +89,14 @@ class SignatureWorker:
         self.partitions, self.language = partitions, language
 
     def __call__(self, unit: Unit, guard: Guard) -> Output:
-        """SIGNATURE rows: 14 for every document that has words."""
+        """SIGNATURE rows: 14 for every document that has words, and one for its id."""
         table = read_documents(unit, ["text"], self.language)
         columns = (table.column(c).to_pylist() for c in ("id", "text", "language", "problem"))
         drops: Counter[str] = Counter()
-        keys, names, gids = [], [], []
+        keys: list[np.ndarray] = []
+        counts: list[int] = []
+        names: list[int] = []
+        gids: list[int] = []
         looked_at = guard.rows(table.num_rows)
         for row, (id, text, language, problem) in enumerate(zip(*columns, strict=True)):
             reason = problem or guard.poison.get(row)
@@ -92,14 +104,15 @@ class SignatureWorker:
                 drops[reason] += 1
             elif row in looked_at:
                 guard.arm()
-                found = band_keys(text, language)
-                if found is not None:
-                    keys.append(found)
-                    names.append(document_name(id))
-                    gids.append(unit.index << 32 | row)
-        keys_NB = np.concatenate(keys) if keys else np.empty(0, np.uint64)
-        rows = pa.table({"key": keys_NB, "name": np.repeat(np.array(names, np.uint64), BANDS), "gid": np.repeat(np.array(gids, np.int64), BANDS)})
-        parts = (keys_NB % np.uint64(self.partitions)).astype(np.int64)
+                name, found = document_name(id), band_keys(text, language)
+                keys += [np.array([name], np.uint64)] if found is None else [found, np.array([name], np.uint64)]
+                counts.append(1 if found is None else BANDS + 1)
+                names.append(name)
+                gids.append(unit.index << 32 | row)
+        keys_K = np.concatenate(keys) if keys else np.empty(0, np.uint64)
+        columns_K = {"name": np.array(names, np.uint64), "gid": np.array(gids, np.int64)}
+        rows = pa.table({"key": keys_K, **{k: np.repeat(v, np.array(counts, np.int64)) for k, v in columns_K.items()}})
+        parts = (keys_K % np.uint64(self.partitions)).astype(np.int64)
         return Output({"": (SIGNATURE, partitioned(rows, parts, SIGNATURE))}, table.num_rows, drops)
 
 
@@ -124,6 +137,14 @@ class EdgeWorker:
         return _edge_output(found, self.step != "large", self.partitions, table.num_rows)
 
 
+def _seen_before(names_N: np.ndarray, gids_N: np.ndarray) -> np.ndarray:
+    """bool (N,): an earlier document of the input has the same id hash."""
+    order = np.lexsort((gids_N, names_N))
+    again = np.zeros(len(order), bool)
+    again[order[1:]] = names_N[order[1:]] == names_N[order[:-1]]
+    return again
+
+
 class SizeWorker:
     """Clusters whose centre lies in one partition."""
 
@@ -139,12 +160,14 @@ class SizeWorker:
         centre, member = centre[outward], member[outward]
         centres, group, count = np.unique(centre, return_inverse=True, return_counts=True)
         gids = np.concatenate([member["gid"], centres["gid"]])
+        names = np.concatenate([member["name"], centres["name"]])
         rows = pa.table(
             {
                 "gid": gids,
                 "cluster": np.concatenate([centre["name"], centres["name"]]),
                 "size": np.concatenate([count[group] + 1, count + 1]),
                 "first": np.concatenate([np.zeros(len(member), bool), np.ones(len(centres), bool)]),
+                "id_again": _seen_before(names, gids),
             }
         )
         output = Output({"": (MEMBER, partitioned(rows, (gids >> 32) % self.partitions, MEMBER))}, table.num_rows)
@@ -163,7 +186,7 @@ class ClusterWorker:
         guard.arm(100)
         table = read_documents(unit, [], self.language)
         ids, languages, problems = (table.column(c).to_pylist() for c in ("id", "language", "problem"))
-        members = read_part(self.paths, unit.index % self.partitions, ["gid", "cluster", "size", "first"])
+        members = read_part(self.paths, unit.index % self.partitions, ["gid", "cluster", "size", "first", "id_again"])
         gids = members.column("gid").to_numpy()
         ours = np.flatnonzero(gids >> 32 == unit.index)
         rows = gids[ours] & 0xFFFFFFFF
@@ -186,6 +209,7 @@ class ClusterWorker:
         stats = {
             "documents": dict(sorted(Counter(lang for lang, _ in good).items())),
             "representatives": dict(sorted(Counter(lang for lang, f in good if f).items())),
+            "ids_again": int(members.column("id_again").to_numpy(zero_copy_only=False)[ours].sum()),
         }
         return Output.of(out, len(ids), Counter(p for p in problems if p), **stats)
 

@@ -116,7 +116,7 @@ def fold(edges_E: np.ndarray) -> int:
     """A number of an edge set that does not depend on order or partition; equal sets have equal numbers."""
     if not len(edges_E):
         return 0
-    mixed = np.zeros(len(edges_E), np.uint64)
+    mixed = np.full(len(edges_E), 0x243F6A8885A308D3, np.uint64)
     for field in EDGE.names or ():
         mixed = (mixed ^ edges_E[field].astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(29)

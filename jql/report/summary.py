@@ -41,7 +41,7 @@ def summarize(stages: Stages) -> dict[str, Any]:
     """Documents in, dropped by reason, kept; in total and per language. Every document read is in exactly one of them."""
     languages: dict[str, dict[str, Any]] = {}
     dropped: Counter[str] = Counter()
-    records = None
+    records, ids_again = None, 0
     if stages.crawl is not None:
         sums = totals(stages.crawl)
         records = sums.rows_in
@@ -54,6 +54,7 @@ def summarize(stages: Stages) -> dict[str, Any]:
     if stages.clusters is not None:
         for code, count in _by_language(stages.clusters, "representatives").items():
             languages.setdefault(code, {})["representatives"] = count
+        ids_again = sum(receipt.stats["ids_again"] for receipt in stages.clusters.receipts())
     if stages.decisions is not None:
         for code, counts in drop_counts(stages.decisions).items():
             entry = languages.setdefault(code, {})
@@ -64,6 +65,8 @@ def summarize(stages: Stages) -> dict[str, Any]:
     total: dict[str, Any] = {"documents": sum(e.get("documents", 0) for e in languages.values())}
     if records is not None:
         total["records"] = records
+    if ids_again:
+        total["ids_again"] = ids_again
     if stages.decisions is not None:
         total["kept"] = sum(e.get("kept", 0) for e in languages.values())
     done = {

@@ -16,7 +16,7 @@ import pyarrow as pa
 from jql.annotator.annotator import Annotator
 from jql.dedup.dedup import read_part
 from jql.dedup.minhash import document_name
-from jql.documents import Documents, read_documents
+from jql.documents import Documents, read_documents, repeated_ids
 from jql.engine import storage
 from jql.engine.plan import Unit
 from jql.engine.run import StageRun, StageRunner
@@ -54,6 +54,9 @@ def judge(unit: Unit, rules: Rules, language: str | None) -> Verdicts:
     extra = {"longest": ["text"], "newest": ["date"]}.get(rules.copy, [])
     table = read_documents(unit, ["filter_reason", *extra], language)
     reasons: list[str | None] = table.column("problem").to_pylist()
+    if "clusters" not in unit.payload:  # with clusters, documents that share an id are copies of one
+        for row in np.flatnonzero(repeated_ids(table)):
+            reasons[row] = "duplicate_id"
     if rules.by != "annotator":
         for row, found in enumerate(table.column("filter_reason").to_pylist()):
             if reasons[row] is None and found is not None:

@@ -166,3 +166,11 @@ def test_export_files_have_their_checksums_and_stale_ones_go(documents, folder, 
     for file in files:
         assert hashlib.sha256((target / file["name"]).read_bytes()).hexdigest() == file["sha256"]
         assert pq.read_metadata(target / file["name"]).num_rows == file["rows"]
+
+
+def test_without_clusters_an_id_that_comes_again_is_dropped(tmp_path):
+    (tmp_path / "in").mkdir()
+    again = [dict(row, text=f"{row['text']} once more") for row in rows()[:3]]
+    pq.write_table(pa.Table.from_pylist([*rows(), *again]), tmp_path / "in" / "a.parquet")
+    select(tmp_path / "in", tmp_path / "run", stages=("annotate", "select"), quantile=0.0)
+    assert [d["reason"] for d in decisions(tmp_path / "run")][-3:] == ["duplicate_id"] * 3
