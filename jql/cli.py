@@ -108,7 +108,7 @@ def select(
 @app.command()
 def export(
     run: Annotated[str, typer.Argument(help="run folder with decisions")],
-    path: Annotated[str | None, typer.Option("--to", help="where to; default RUN/export")] = None,
+    path: Annotated[str | None, typer.Option("--to", help="where to; default RUN/dataset")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the kept documents of a run folder as Parquet by language."""
@@ -153,7 +153,7 @@ def _run(recipe: Any, as_json: bool) -> None:
         _print(drops_table(result.summary))
     if again := result.summary["total"].get("ids_again"):
         print(f"{again:,} documents have an id that an earlier one has; they count as its copies")
-    print(f"export: {result.export}" if result.export else f"run: {result.folder}")
+    print(f"data set: {result.export}" if result.export else f"run: {result.folder}")
     if as_json:
         print(json.dumps({"run": result.folder, "export": result.export, **result.summary["total"], "dropped": result.summary["dropped"]}))
 

@@ -106,7 +106,7 @@ def _publish(recipe: Recipe, documents: Documents, stages: Stages, summary: dict
     from jql.select.export import publish
 
     assert stages.export is not None
-    target = recipe.export.path or storage.join(recipe.output, "export")
+    target = recipe.export.path or storage.join(recipe.output, "dataset")
     files = publish(stages.export, target)
     annotator = None
     if stages.scores is not None:

@@ -135,7 +135,7 @@ class Export(Part):
     """Kept documents as Parquet by language, with a manifest and a data set card."""
 
     path: str | None = Field(None, json_schema_extra=_MEANS)
-    """Where to; none takes RUN/export."""
+    """Where to; none takes RUN/dataset."""
     file_documents: Positive = 500_000
     """About so many kept documents go into the files of one group of inputs."""
 

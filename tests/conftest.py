@@ -11,6 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The machine is shared, so no deadline; in CI the examples are always the same.
+settings.register_profile("jql", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("jql")
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -28,7 +33,7 @@ def ray_address() -> Iterator[str]:
     """Address of the one Ray of this test session; 4 logical CPUs, so that a dying actor's successor finds room."""
     import ray
 
-    started = ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    started = ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="warning")
     yield str(started.address_info["gcs_address"])
     ray.shutdown()
 

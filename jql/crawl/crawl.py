@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
+from lxml.etree import LxmlError  # type: ignore[import-untyped]
 
 from jql.crawl.commoncrawl import dump_files
 from jql.crawl.extract import decode_html, extract_text, repair_text, self_test
@@ -24,6 +25,11 @@ from jql.recipe import Recipe
 from jql.schema import DOCUMENT, SIGNALS
 
 VERSION = 1
+# What lxml and trafilatura raise on pages that are broken in new ways; anything else is ours and must be seen.
+_PAGE_ERRORS = (
+    *(RecursionError, MemoryError, ValueError, AssertionError, AttributeError, IndexError, TypeError, KeyError),
+    LxmlError,
+)
 SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
 
 
@@ -49,7 +55,7 @@ class CrawlWorker:
         output = Output()
         languages: Counter[str] = Counter()
         ids: set[str] = set()
-        with local_copy(unit.source, lambda: guard.arm(10)) as path:
+        with local_copy(unit.source, lambda: guard.arm(30)) as path:
             output.bytes_in = os.path.getsize(path)
             for index, record in enumerate(read_warc(path, unit.source, self.max_bytes)):
                 output.rows_in += 1
@@ -74,8 +80,7 @@ class CrawlWorker:
                 return self.document(record)
         except DocumentTimeout:
             return None, "timeout"
-        except (RecursionError, MemoryError, ValueError, AssertionError, AttributeError, IndexError, TypeError, KeyError):
-            # What lxml and trafilatura raise on pages that are broken in new ways; anything else is ours and must be seen.
+        except _PAGE_ERRORS:
             return None, "extract_error"
 
     def document(self, record: WebRecord) -> tuple[dict[str, Any] | None, str | None]:
@@ -84,8 +89,9 @@ class CrawlWorker:
         if reason:
             return None, reason
         text = decode_html(record.payload, record.charset)
+        text = text if record.extracted else extract_text(text)
         # A lone surrogate or a NUL cannot be written to Parquet as UTF-8 or is unreadable elsewhere; neither is text.
-        text = (text if record.extracted else extract_text(text)).replace("\x00", "").encode("utf-8", "ignore").decode().strip()
+        text = text.replace("\x00", "").encode("utf-8", "ignore").decode().strip()
         if not text:
             return None, "no_text"
         language, score = self.identifier.identify(text)
@@ -114,6 +120,8 @@ def crawl_inputs(recipe: Recipe) -> tuple[dict[str, Any], Callable[[], Iterator[
         InputError, RecipeError: no input named, or there is nothing at it.
     """
     crawl = recipe.crawl
+    if crawl.dump is not None and crawl.input:
+        raise RecipeError(f"crawl.input: {crawl.input[0]} and crawl.dump {crawl.dump} are both set; name one of them")
     if crawl.dump is not None:
         files = dump_files(crawl.base, crawl.dump, crawl.kind, crawl.files, recipe.seed)
         # A dump never changes, so its list stands for it; asking for 90,000 sizes would take an hour.

@@ -71,6 +71,6 @@ class UrlFilter:
 
         try:
             verdict = self._filter.filter(Document(text="", id="", metadata={"url": url}))
-        except ValueError:  # urlsplit refuses malformed hosts such as http://[::1
+        except ValueError:  # a lone surrogate, which no hash is defined for
             return "url_malformed"
         return None if verdict is True else f"url_{verdict[1]}"

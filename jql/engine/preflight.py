@@ -1,4 +1,4 @@
-"""Before work goes out: does every node see the run folder, with the same versions, and is there room for an actor?"""
+"""Before work goes out: every node must see the run folder and have the same versions; one must have room."""
 
 import os
 import platform
@@ -44,15 +44,21 @@ def cause_of(error: Any) -> str:
     return f"{type(error.cause).__name__}: {' '.join(cause.split())[:400]}"
 
 
+def alive_nodes() -> list[dict[str, Any]]:
+    """The cluster's live nodes, as Ray describes them."""
+    import ray
+
+    nodes: Any = ray.nodes
+    return [node for node in nodes() if node["Alive"]]
+
+
 def check_room(cpus: float, gpus: float) -> None:
     """Whether some node is large enough for a worker.
 
     Raises:
         JqlError: says what the nodes have.
     """
-    import ray
-
-    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
+    nodes = [n["Resources"] for n in alive_nodes()]
     if not any(n.get("CPU", 0) >= cpus and n.get("GPU", 0) >= gpus for n in nodes):
         have = "; ".join(f"{n.get('CPU', 0):g} CPU, {n.get('GPU', 0):g} GPU" for n in nodes)
         raise JqlError(
@@ -69,7 +75,7 @@ def preflight(folder: str) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    nodes = [n for n in ray.nodes() if n["Alive"]]
+    nodes = alive_nodes()
     if storage.is_local(folder):
         folder = os.path.abspath(folder.removeprefix("file://"))  # a node's working folder is another
     token = uuid.uuid4().hex
@@ -90,12 +96,17 @@ def preflight(folder: str) -> None:
                 ) from error
             except ray.exceptions.RayError as error:
                 raise JqlError(f"node {node['NodeManagerAddress']}: does not answer ({one_line(error)})") from error
-            _judge(folder, answer)
+            judge(folder, answer)
     finally:
         storage.delete(marker)
 
 
-def _judge(folder: str, answer: dict[str, Any]) -> None:
+def judge(folder: str, answer: dict[str, Any]) -> None:
+    """Whether a node's answer is good.
+
+    Raises:
+        JqlError: names the node and what is wrong with it.
+    """
     if answer["problem"]:
         raise JqlError(
             f"node {answer['host']}: does not share the run folder {folder} ({answer['problem']}); "

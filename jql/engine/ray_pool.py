@@ -16,12 +16,12 @@ from typing import Any
 from jql.engine.attempt import Outcome, attempt_unit
 from jql.engine.ledger import Ledger, Task
 from jql.engine.plan import Plan, Unit
-from jql.engine.preflight import cause_of, check_room
+from jql.engine.preflight import alive_nodes, cause_of, check_room
 from jql.engine.stage import Guard, Stage, Worker
 from jql.errors import JqlError, OutputError, one_line
 
 HARD = 3.0  # the process is ended after this many times document_s; Python code was asked to stop after one
-QUEUE = 2  # units at an actor where units are short: one that runs and one that waits, so that no actor idles for a round trip
+QUEUE = 2  # units at an actor where units are short: one runs and one waits, so that no actor idles for a round trip
 SHORT_S = 1.0  # longer units do not queue: one that waits behind a long unit would keep another actor idle at the end
 STRAGGLER = 3.0  # a unit that takes this many times the median of its stage gets a second attempt when an actor is free
 MIN_STRAGGLER_S = 30.0
@@ -109,8 +109,8 @@ def start_ray(address: str | None, workers: int) -> None:
             ray.init(address="local", num_cpus=workers, include_dashboard=False, _temp_dir=temporary, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise JqlError(
-            f"engine.address={address!r}: no Ray cluster answers ({one_line(error)}); start one, or leave the address out "
-            "for a Ray on this machine"
+            f"engine.address={address!r}: no Ray cluster answers ({one_line(error)}); start one, or leave "
+            "the address out for a Ray on this machine"
         ) from error
 
 
@@ -156,23 +156,31 @@ class Pool:
             usual = self._usual()
             for member in self.members:
                 self._feed(member, ledger, plan, usual)
-            refs = [
-                member.sent[0][0] if member.sent else member.ready
-                for member in self.members
-                if member.sent or not member.node
-            ]
+            refs = [m.sent[0][0] if m.sent else m.ready for m in self.members if m.sent or not m.node]
             done = set(ray.wait(refs, num_returns=1, timeout=1.0)[0]) if refs else set()
             for member in list(self.members):
-                if not member.node:
-                    if member.ready in done:
-                        self._welcome(member, stage)
-                elif member.sent and member.sent[0][0] in done:
-                    self._collect(member, ledger, report, document_s)
-                elif member.sent and time.monotonic() - member.since > max(STUCK_S, STUCK * (usual or STUCK_S)):
-                    self._bury(member, ledger, timed_out=True)
+                self._attend(member, done, stage, ledger, report, document_s)
         # What still runs has lost its race; the next stage's ledger must not hear of it.
         for member in [m for m in self.members if m.sent]:
             self._end(member)
+
+    def _attend(
+        self,
+        member: Member,
+        done: set[Any],
+        stage: Stage,
+        ledger: Ledger,
+        report: Callable[[Outcome], None],
+        document_s: float,
+    ) -> None:
+        """What a member has sent back, if anything; one that has been stuck for hours is ended."""
+        if not member.node:
+            if member.ready in done:
+                self._welcome(member, stage)
+        elif member.sent and member.sent[0][0] in done:
+            self._collect(member, ledger, report, document_s)
+        elif member.sent and time.monotonic() - member.since > max(STUCK_S, STUCK * (self._usual() or STUCK_S)):
+            self._bury(member, ledger, timed_out=True)
 
     def _usual(self) -> float | None:
         """Median seconds of the stage's last units, None before the first."""
@@ -201,7 +209,7 @@ class Pool:
             self._failed_starts += 1
             if self._failed_starts >= MAX_START_FAILURES:
                 raise JqlError(
-                    f"{stage.name}: {MAX_START_FAILURES} Ray actors in a row died before their first unit: {one_line(error)}"
+                    f"{stage.name}: {MAX_START_FAILURES} Ray actors in a row died at the start: {one_line(error)}"
                 ) from error
             return
         if problem:
@@ -243,7 +251,7 @@ class Pool:
             outcome = Outcome(task.unit, "failed", error=cause_of(error), trace=str(error))
         except ray.exceptions.RayError as error:
             lost = isinstance(error, (ray.exceptions.NodeDiedError, ray.exceptions.OwnerDiedError))
-            alive = {n["NodeID"] for n in ray.nodes() if n["Alive"]}
+            alive = {n["NodeID"] for n in alive_nodes()}
             timed_out = now - member.since >= HARD * document_s
             self._bury(member, ledger, timed_out, blame=not lost and member.node in alive)
             return

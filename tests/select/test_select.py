@@ -152,6 +152,13 @@ def test_the_export_loads_with_datasets_and_pandas(documents, folder, tmp_path):
     assert {k: e["documents"] for k, e in manifest["export"].items()} == dict(by_language)
 
 
+def test_the_data_set_in_a_run_folder_holds_nothing_else(documents, folder):
+    result = select(documents, folder)
+    assert result.export == str(folder / "dataset")
+    names = {p.relative_to(folder / "dataset").parts[0] for p in (folder / "dataset").rglob("*")}
+    assert names == {"README.md", "data", "manifest.json", "summary.json"}
+
+
 def test_export_files_have_their_checksums_and_stale_ones_go(documents, folder, tmp_path):
     import hashlib
 
