@@ -12,7 +12,9 @@ from jql.errors import InputError, JqlError, LockError, RecipeError, one_line
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[STAGE.FIELD=VALUE]...", help="overrides, values as in YAML")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[STAGE.FIELD=VALUE]...", help="overrides, values as in YAML")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print one line of JSON last")]
 RunFolder = Annotated[str, typer.Option("--run", help="run folder; the same folder continues")]
 Workers = Annotated[int, typer.Option(help="units worked on at a time")]
@@ -54,7 +56,12 @@ def explain(stage: str) -> None:
     for name, field in model.model_fields.items():
         if field.alias is None and name in PARTS and model is Recipe:
             continue
-        table.add_row(field.alias or name, _type_words(field), json.dumps(field.get_default(), default=list), escape(" ".join((field.description or "").split())))
+        table.add_row(
+            field.alias or name,
+            _type_words(field),
+            json.dumps(field.get_default(), default=list),
+            escape(" ".join((field.description or "").split())),
+        )
     _print(table)
 
 
@@ -122,7 +129,13 @@ def _given(**options: Any) -> dict[str, Any]:
 def _stage(stages: list[str], folder: str, workers: int, as_json: bool, **parts: Any) -> None:
     from jql.recipe import make_recipe
 
-    data = {"name": folder.rstrip("/").rsplit("/", 1)[-1], "output": folder, "stages": stages, "engine": {"workers": workers}, **parts}
+    data = {
+        "name": folder.rstrip("/").rsplit("/", 1)[-1],
+        "output": folder,
+        "stages": stages,
+        "engine": {"workers": workers},
+        **parts,
+    }
     _run(make_recipe(data, where="options"), as_json)
 
 
@@ -137,7 +150,7 @@ def _later(stage: str, folder: str, as_json: bool, **parts: dict[str, Any]) -> N
     data = parse_yaml(storage.read_bytes(path).decode(), path)
     data["output"] = folder
     wanted = {*data["stages"], stage} | ({"select"} if stage == "export" else set())
-    data["stages"] = [s for s in STAGES if s in wanted and STAGES.index(s) <= STAGES.index(stage)]  # type: ignore[arg-type]
+    data["stages"] = [s for s in STAGES if s in wanted and STAGES.index(s) <= STAGES.index(stage)]
     for name, settings in parts.items():
         data[name] = {**data.get(name, {}), **settings}
     _run(make_recipe(data, where=path), as_json)
@@ -155,7 +168,16 @@ def _run(recipe: Any, as_json: bool) -> None:
         print(f"{again:,} documents have an id that an earlier one has; they count as its copies")
     print(f"data set: {result.export}" if result.export else f"run: {result.folder}")
     if as_json:
-        print(json.dumps({"run": result.folder, "export": result.export, **result.summary["total"], "dropped": result.summary["dropped"]}))
+        print(
+            json.dumps(
+                {
+                    "run": result.folder,
+                    "export": result.export,
+                    **result.summary["total"],
+                    "dropped": result.summary["dropped"],
+                }
+            )
+        )
 
 
 def _type_words(field: Any) -> str:

@@ -21,7 +21,8 @@ class Result:
     """What a run made.
 
     Attributes:
-        summary: as in summary.json. cuts: as in cuts.json, None if nothing was cut. export: folder of the export, or None.
+        summary: as in summary.json. cuts: as in cuts.json, None if nothing was cut.
+        export: folder of the data set, or None.
     """
 
     folder: str
@@ -100,7 +101,9 @@ def _json(content: Any) -> bytes:
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _publish(recipe: Recipe, documents: Documents, stages: Stages, summary: dict[str, Any], cuts: dict[str, Any] | None) -> str:
+def _publish(
+    recipe: Recipe, documents: Documents, stages: Stages, summary: dict[str, Any], cuts: dict[str, Any] | None
+) -> str:
     from jql.annotator.annotator import Annotator
     from jql.select.card import write_card
     from jql.select.export import publish

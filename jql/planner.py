@@ -1,6 +1,7 @@
 """What would run: the stages of a recipe with their units, done and left. Reads the run folder, writes nothing."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from rich.table import Table
@@ -37,7 +38,9 @@ class Planner:
         plan = open_plan(folder, fingerprint, ()) if known else Plan.build(units())
         done = len(committed(folder)) if known else 0
         weight = int(plan.table.column("weight").to_numpy().sum())
-        self.found.append({"stage": stage.name, "units": len(plan), "done": done, "left": len(plan) - done, "weight": weight})
+        self.found.append(
+            {"stage": stage.name, "units": len(plan), "done": done, "left": len(plan) - done, "weight": weight}
+        )
         if done < len(plan):
             raise Waiting
         return StageRun(stage.name, folder, fingerprint.digest, plan)
@@ -52,10 +55,8 @@ def plan_recipe(recipe: Recipe) -> dict[str, Any]:
     from jql.pipeline import walk
 
     planner, stages = Planner(recipe.output), Stages()
-    try:
+    with suppress(Waiting):
         walk(recipe, planner, stages)
-    except Waiting:
-        pass
     begun = {entry["stage"].split("/")[0] for entry in planner.found}
     waiting = [{"stage": s, "units": None, "done": None, "left": None} for s in recipe.stages if s not in begun]
     return {"run": recipe.output, "stages": planner.found + waiting, "scoring": _scoring(recipe, stages)}
@@ -78,11 +79,15 @@ def _scoring(recipe: Recipe, stages: Stages) -> str:
 
 def plan_table(found: dict[str, Any]) -> Table:
     """The plan for a terminal."""
-    table = Table(title=f"Plan of {found['run']}", title_justify="left", caption=found["scoring"] or None, caption_justify="left")
+    table = Table(
+        title=f"Plan of {found['run']}", title_justify="left", caption=found["scoring"] or None, caption_justify="left"
+    )
     table.add_column("stage")
     for column in ("units", "done", "left"):
         table.add_column(column, justify="right")
     for entry in found["stages"]:
         waits = entry["units"] is None
-        table.add_row(entry["stage"], *(["-", "-", "waits"] if waits else [f"{entry[c]:,}" for c in ("units", "done", "left")]))
+        table.add_row(
+            entry["stage"], *(["-", "-", "waits"] if waits else [f"{entry[c]:,}" for c in ("units", "done", "left")])
+        )
     return table

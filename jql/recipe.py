@@ -21,6 +21,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
 
 
+_MEANS: Any = {"means": True}  # marks a field that changes how the work is done and not what comes out
+
+
 class Part(BaseModel):
     """Base of the recipe's parts: frozen, strict, no unknown keys."""
 
@@ -28,11 +31,8 @@ class Part(BaseModel):
 
     def deciding(self) -> dict[str, Any]:
         """The fields that decide the output, as JSON: all but those marked as mere means."""
-        means = {name for name, field in type(self).model_fields.items() if (field.json_schema_extra or {}).get("means")}  # type: ignore[union-attr]
+        means = {name for name, field in type(self).model_fields.items() if field.json_schema_extra == _MEANS}
         return self.model_dump(mode="json", exclude=means)
-
-
-_MEANS: Any = {"means": True}
 
 
 class Engine(Part):
@@ -95,7 +95,7 @@ class Crawl(Part):
 
 
 class Dedup(Part):
-    """Near-duplicate clusters: MinHash over word 5-grams, 14 bands of 8 hashes, per language; nothing is removed here."""
+    """Near-duplicate clusters: MinHash over word 5-grams, 14 bands of 8, per language; nothing is removed here."""
 
     partitions: Positive | None = None
     """Parts that the exchange is cut into; none takes one for every 2 GiB of documents."""
@@ -126,7 +126,7 @@ class Select(Part):
     min_documents: Positive = 20
     """A language with fewer scored documents gets no cut of its own; they are dropped as too_few_documents."""
     copy_kept: Literal["best", "longest", "newest", "first", "every"] = Field("best", alias="copy")
-    """Which document of a near-duplicate cluster is kept: best mean rank, longest, newest, first by id hash, or every one."""
+    """Which document of a near-duplicate cluster is kept: best by mean rank, longest, newest, first by id, every."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -162,15 +162,19 @@ class Recipe(Part):
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
         if list(self.stages) != [s for s in STAGES if s in self.stages]:
-            raise ValueError(f"stages: expected a part of {', '.join(STAGES)} in this order, got {', '.join(self.stages)}")
+            raise ValueError(
+                f"stages: expected a part of {', '.join(STAGES)} in this order, got {', '.join(self.stages)}"
+            )
         if not self.stages:
             raise ValueError(f"stages: expected at least one of {', '.join(STAGES)}, got none")
         if "crawl" in self.stages and self.documents.path:
-            raise ValueError("documents.path: the run crawls, so it takes no other documents; remove it or the crawl stage")
+            raise ValueError(
+                "documents.path: the run crawls, so it takes no other documents; remove it or the crawl stage"
+            )
         if self.annotate.copies == "one" and self.select.copy_kept not in ("best", "first"):
             raise ValueError(
-                f"select.copy: only one of each cluster is scored (annotate.copies: one), so {self.select.copy_kept} cannot be "
-                "chosen; set annotate.copies=every or select.copy=first"
+                f"select.copy: only one of each cluster is scored (annotate.copies: one), so {self.select.copy_kept} "
+                "cannot be chosen; set annotate.copies=every or select.copy=first"
             )
         return self
 
@@ -190,7 +194,9 @@ def load_recipe(path: str, overrides: list[str] | None = None) -> Recipe:
         from jql.paths import pipelines_dir
 
         known = sorted(p.name for p in pipelines_dir().glob("*.yaml"))
-        raise RecipeError(f"{path}: no such recipe; those that come with jql: {', '.join(f'pipelines/{k}' for k in known)}")
+        raise RecipeError(
+            f"{path}: no such recipe; those that come with jql: {', '.join(f'pipelines/{k}' for k in known)}"
+        )
     data = parse_yaml(file.read_text(encoding="utf-8"), path) or {}
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: expected a mapping of stages to settings, got {type(data).__name__}")
@@ -244,7 +250,7 @@ def dump_recipe(recipe: Recipe) -> str:
     out = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed as None, means a bool
     yaml.dump(recipe.model_dump(mode="json", by_alias=True), out)
     return out.getvalue()
 
@@ -271,7 +277,11 @@ def _explain(error: Any) -> str:
         more = f"; write {found / 100:g}" if isinstance(found, (int, float)) and 1 <= found < 100 else ""
         return f"{path}: expected a share in [0, 1), got {found}{more}"
     if kind == "literal_error":
-        close = difflib.get_close_matches(str(found), [c.strip("'") for c in context["expected"].replace(" or ", ", ").split(", ")], 1)
-        return f"{path}: expected {context['expected']}, got {found!r}" + (f"; did you mean {close[0]}?" if close else "")
+        close = difflib.get_close_matches(
+            str(found), [c.strip("'") for c in context["expected"].replace(" or ", ", ").split(", ")], 1
+        )
+        return f"{path}: expected {context['expected']}, got {found!r}" + (
+            f"; did you mean {close[0]}?" if close else ""
+        )
     expected = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"{path}: expected {expected}, got {found!r}"

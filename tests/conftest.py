@@ -90,7 +90,9 @@ def table_bytes(run: Path) -> dict[str, str]:
         stage = receipt.relative_to(run).parts
         for name, file in record["files"].items():
             path = run.joinpath(*stage[: stage.index("receipts")], file["path"])
-            found["/".join([*stage[: stage.index("receipts")], stage[-2], stage[-1], name])] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found["/".join([*stage[: stage.index("receipts")], stage[-2], stage[-1], name])] = hashlib.sha256(
+                path.read_bytes()
+            ).hexdigest()
     return found
 
 

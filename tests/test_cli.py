@@ -17,20 +17,31 @@ PAGE = (
 
 
 def jql(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "jql", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", "jql", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300
+    )
 
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("documents")
-    rows = [{"id": f"d{i}", "text": f"Lesson {i}: water boils when its vapour pressure equals {i} bar.", "language": "eng_Latn"} for i in range(40)]
+    rows = [
+        {
+            "id": f"d{i}",
+            "text": f"Lesson {i}: water boils when its vapour pressure equals {i} bar.",
+            "language": "eng_Latn",
+        }
+        for i in range(40)
+    ]
     pq.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
     return folder
 
 
 def test_a_run_ends_with_one_json_line_and_running_again_does_nothing(documents, tmp_path):
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(f"output: {tmp_path / 'run'}\nstages: [annotate]\nengine: {{backend: inline}}\ndocuments: {{path: {documents}}}\n")
+    recipe.write_text(
+        f"output: {tmp_path / 'run'}\nstages: [annotate]\nengine: {{backend: inline}}\ndocuments: {{path: {documents}}}\n"
+    )
     first = jql("run", str(recipe), "--json")
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout.splitlines()[-1])["documents"] == 40
@@ -46,10 +57,18 @@ def test_a_run_ends_with_one_json_line_and_running_again_does_nothing(documents,
 
 
 def test_plan_runs_nothing(documents, tmp_path):
-    found = jql("plan", "pipelines/fineweb2.yaml", f"documents.path={documents}", f"output={tmp_path / 'run'}", "--json")
+    found = jql(
+        "plan", "pipelines/fineweb2.yaml", f"documents.path={documents}", f"output={tmp_path / 'run'}", "--json"
+    )
     assert found.returncode == 0, found.stderr
     plan = json.loads(found.stdout.splitlines()[-1])
-    assert plan["stages"][0] == {"stage": "dedup/signatures", "units": 1, "done": 0, "left": 1, "weight": plan["stages"][0]["weight"]}
+    assert plan["stages"][0] == {
+        "stage": "dedup/signatures",
+        "units": 1,
+        "done": 0,
+        "left": 1,
+        "weight": plan["stages"][0]["weight"],
+    }
     assert [s["stage"] for s in plan["stages"][1:]] == ["annotate", "select", "export"]
     assert not (tmp_path / "run").exists()
 
@@ -68,11 +87,17 @@ def test_explain_prints_every_field(stage):
     ("arguments", "message"),
     [
         (["run", "nowhere.yaml"], "nowhere.yaml: no such recipe"),
-        (["run", "pipelines/demo.yaml", "select.quantile=70"], "select.quantile: expected a share in [0, 1), got 70; write 0.7"),
+        (
+            ["run", "pipelines/demo.yaml", "select.quantile=70"],
+            "select.quantile: expected a share in [0, 1), got 70; write 0.7",
+        ),
         (["run", "pipelines/demo.yaml", "crawl.input=[/no/such/folder]"], "/no/such/folder: no such file or folder"),
         (["annotate", "/no/such/folder"], "/no/such/folder: no such file or folder"),
         (["annotate", "EMPTY"], "an empty folder, expected files ending in .parquet, .jsonl, .jsonl.gz"),
-        (["annotate", "DOCUMENTS", "--annotator", "eddu"], "annotator 'eddu': no such folder, and not one that comes with jql"),
+        (
+            ["annotate", "DOCUMENTS", "--annotator", "eddu"],
+            "annotator 'eddu': no such folder, and not one that comes with jql",
+        ),
         (["annotate", "DOCUMENTS", "--language", "no"], "unknown language 'no'"),
         (["crawl", "EMPTY"], "an empty folder, expected files ending in .warc"),
         (["crawl"], "crawl.input: nothing to crawl"),
@@ -99,10 +124,18 @@ def test_mistakes_are_one_clear_line_and_exit_code_2(arguments, message, documen
 def test_an_unreadable_container_ends_with_exit_code_1_and_its_name(tmp_path):
     good = write_warc(tmp_path / "a.warc.gz", [(f"https://a.example/{n}", PAGE.format(n=n).encode()) for n in range(3)])
     (tmp_path / "b.warc.gz").write_bytes(good.read_bytes()[:700])
-    base = ["run", "pipelines/demo.yaml", f"crawl.input=[{tmp_path}]", "crawl.url_filter=false", "engine.backend=inline"]
+    base = [
+        "run",
+        "pipelines/demo.yaml",
+        f"crawl.input=[{tmp_path}]",
+        "crawl.url_filter=false",
+        "engine.backend=inline",
+    ]
     found = jql(*base, f"output={tmp_path / 'run'}")
     assert found.returncode == 1
-    assert "b.warc.gz" in found.stderr and "1 of 2 units are missing" in found.stderr and "Traceback" not in found.stderr
+    assert (
+        "b.warc.gz" in found.stderr and "1 of 2 units are missing" in found.stderr and "Traceback" not in found.stderr
+    )
     found = jql(*base, f"output={tmp_path / 'run'}", "engine.tolerate_missing=0.5", "--json")
     assert found.returncode == 0, found.stderr
     assert "tolerated" in found.stderr

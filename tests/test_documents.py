@@ -188,7 +188,7 @@ def test_text_that_is_not_utf8_is_unreadable_with_a_clear_line(tmp_path: Path) -
     )
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": text, "language": ["deu_Latn"]}), path)
-    with pytest.raises(DataError, match="(?i)cannot be read .*utf8"):
+    with pytest.raises(DataError, match=r"(?i)cannot be read .*utf8"):
         read(path)
 
 

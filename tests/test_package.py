@@ -38,7 +38,20 @@ def test_the_wheel_scores_a_text_in_a_bare_environment(tmp_path):
     call(sys.executable, "-m", "venv", "--without-pip", "bare")
     python = str(tmp_path / "bare" / "bin" / "python")
     # --offline: the packages come from uv's cache, where `make` has put them.
-    call(sys.executable, "-m", "uv", "pip", "install", "-q", "--offline", "--python", python, "-c", str(ROOT / "constraints.txt"), wheel)
+    call(
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "install",
+        "-q",
+        "--offline",
+        "--python",
+        python,
+        "-c",
+        str(ROOT / "constraints.txt"),
+        wheel,
+    )
     found = json.loads(call(python, "-c", SCORE))
     assert found["file"].startswith(str(tmp_path))
     assert found["worst"] < 1e-3

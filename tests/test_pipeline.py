@@ -24,14 +24,18 @@ def sample(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample")
     (folder / "pages").mkdir()
     for code in LANGUAGES:
-        (folder / "pages" / f"{code}.yaml").write_bytes((ROOT / "data" / "sample" / "pages" / f"{code}.yaml").read_bytes())
+        (folder / "pages" / f"{code}.yaml").write_bytes(
+            (ROOT / "data" / "sample" / "pages" / f"{code}.yaml").read_bytes()
+        )
     command = [sys.executable, str(ROOT / "data" / "sample" / "wrap.py"), str(folder / "pages"), str(folder / "warc")]
     subprocess.run(command, check=True, capture_output=True)
     return folder / "warc"
 
 
 def demo(sample, output, *overrides):
-    recipe = load_recipe(str(ROOT / "pipelines" / "demo.yaml"), [f"crawl.input=[{sample}]", f"output={output}", *overrides])
+    recipe = load_recipe(
+        str(ROOT / "pipelines" / "demo.yaml"), [f"crawl.input=[{sample}]", f"output={output}", *overrides]
+    )
     return run_recipe(recipe, console(quiet=True))
 
 
@@ -44,7 +48,11 @@ def inline(sample, tmp_path_factory):
 def test_every_page_is_in_exactly_one_place(inline):
     folder, result = inline
     summary = result.summary
-    assert summary == json.loads((folder / "summary.json").read_text()) == json.loads((folder / "dataset" / "summary.json").read_text())
+    assert (
+        summary
+        == json.loads((folder / "summary.json").read_text())
+        == json.loads((folder / "dataset" / "summary.json").read_text())
+    )
     assert summary["total"]["records"] == 26 + 26 + 26 + 9
     assert summary["total"]["records"] == summary["total"]["kept"] + sum(summary["dropped"].values())
     assert summary["languages"]["srp_Cyrl"]["kept"] == 0
@@ -65,7 +73,10 @@ def test_the_run_folder_holds_recipe_log_and_manifest(inline):
 def test_ray_gives_the_same_bytes(sample, inline, tmp_path, ray_address):
     demo(sample, tmp_path / "run", f"engine.address={ray_address}", "engine.workers=3")
     assert table_bytes(tmp_path / "run") == table_bytes(inline[0])
-    published = [sorted((p.name, p.read_bytes()) for p in (f / "dataset" / "data").rglob("*.parquet")) for f in (tmp_path / "run", inline[0])]
+    published = [
+        sorted((p.name, p.read_bytes()) for p in (f / "dataset" / "data").rglob("*.parquet"))
+        for f in (tmp_path / "run", inline[0])
+    ]
     assert published[0] == published[1]
 
 
@@ -75,7 +86,10 @@ def test_object_storage_gives_the_same_bytes(sample, inline, s3):
 
     def checksums(root):
         names = [n for n in storage.find(str(root)) if "/receipts/" in n]
-        return {n: {k: f["sha256"] for k, f in json.loads(storage.read_bytes(storage.join(str(root), n)))["files"].items()} for n in names}
+        return {
+            n: {k: f["sha256"] for k, f in json.loads(storage.read_bytes(storage.join(str(root), n)))["files"].items()}
+            for n in names
+        }
 
     assert checksums(output) == checksums(inline[0])
     again = demo(sample, output, "engine.backend=inline", "select.quantile=0.7")
@@ -98,4 +112,6 @@ def test_an_output_that_cannot_be_written_is_one_line(sample, tmp_path):
 def test_wrapping_the_sample_twice_gives_equal_bytes(sample, tmp_path):
     command = [sys.executable, str(ROOT / "data" / "sample" / "wrap.py"), str(sample.parent / "pages"), str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {p.name: p.read_bytes() for p in Path(sample).iterdir()}
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {
+        p.name: p.read_bytes() for p in Path(sample).iterdir()
+    }

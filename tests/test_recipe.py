@@ -30,19 +30,31 @@ def test_every_field_has_a_meaning():
         ({"select": {"quantile": -0.1}}, r"select\.quantile: expected a share in \[0, 1\), got -0\.1"),
         ({"select": {"quantil": 0.7}}, r"select\.quantil: unknown key; did you mean quantile\?"),
         ({"selct": {}}, r"selct: unknown key; did you mean select\?"),
-        ({"select": {"rule": "al"}}, r"select\.rule: expected 'all', 'any', 'majority' or 'mean', got 'al'; did you mean all\?"),
+        (
+            {"select": {"rule": "al"}},
+            r"select\.rule: expected 'all', 'any', 'majority' or 'mean', got 'al'; did you mean all\?",
+        ),
         ({"crawl": {"languages": ["no"]}}, r"crawl\.languages: unknown language 'no'.*nob_Latn or nno_Latn"),
         ({"crawl": {"languages": ["deu"]}}, r"unknown language 'deu'.*deu_Latn"),
         ({"documents": {"language": "de"}}, r"documents\.language: unknown language 'de'.*deu_Latn"),
-        ({"stages": ["select", "crawl"]}, r"stages: expected a part of crawl, dedup.* in this order, got select, crawl"),
+        (
+            {"stages": ["select", "crawl"]},
+            r"stages: expected a part of crawl, dedup.* in this order, got select, crawl",
+        ),
         ({"stages": []}, r"stages: expected at least one of"),
         ({"stages": ["crawl", "cut"]}, r"stages\.1: expected .*'crawl'.*got 'cut'"),
         ({"seed": "three"}, r"seed: expected integer, got 'three'"),
         ({"engine": {"workers": 0}}, r"engine\.workers: expected greater than 0, got 0"),
-        ({"engine": {"tolerate_missing": 5}}, r"engine\.tolerate_missing: expected a share in \[0, 1\), got 5; write 0\.05"),
+        (
+            {"engine": {"tolerate_missing": 5}},
+            r"engine\.tolerate_missing: expected a share in \[0, 1\), got 5; write 0\.05",
+        ),
         ({"select": 3}, r"select: "),
         ({"documents": {"path": "x"}}, r"documents\.path: the run crawls"),
-        ({"annotate": {"copies": "one"}, "select": {"copy": "longest"}}, r"select\.copy: only one of each cluster is scored"),
+        (
+            {"annotate": {"copies": "one"}, "select": {"copy": "longest"}},
+            r"select\.copy: only one of each cluster is scored",
+        ),
     ],
 )
 def test_bad_values_are_refused_with_key_found_expected_and_advice(data, message):
@@ -71,7 +83,9 @@ def test_missing_recipe_lists_those_that_come_with_jql():
 
 
 def test_overrides_are_yaml_values():
-    recipe = make_recipe({}, ["select.quantile=0.5", "crawl.languages=[deu_Latn, fra_Latn]", "name=x", "crawl.dump=CC-MAIN-2025-05"])
+    recipe = make_recipe(
+        {}, ["select.quantile=0.5", "crawl.languages=[deu_Latn, fra_Latn]", "name=x", "crawl.dump=CC-MAIN-2025-05"]
+    )
     assert recipe.select.quantile == 0.5
     assert recipe.crawl.languages == ("deu_Latn", "fra_Latn")
     assert recipe.crawl.dump == "CC-MAIN-2025-05"
@@ -84,12 +98,16 @@ def test_overrides_are_yaml_values():
 @given(
     quantile=st.floats(0, 0.999),
     rule=st.sampled_from(["all", "any", "majority", "mean"]),
-    heads=st.lists(st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8), max_size=3),
+    heads=st.lists(
+        st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8), max_size=3
+    ),
     stages=st.lists(st.sampled_from(STAGES), unique=True, min_size=1).map(lambda s: sorted(s, key=STAGES.index)),
     seed=st.integers(-5, 10**12),
 )
 def test_a_dumped_recipe_reads_back_as_itself(quantile, rule, heads, stages, seed):
-    recipe = make_recipe({"seed": seed, "stages": stages, "select": {"quantile": quantile, "rule": rule, "heads": heads}})
+    recipe = make_recipe(
+        {"seed": seed, "stages": stages, "select": {"quantile": quantile, "rule": rule, "heads": heads}}
+    )
     assert make_recipe(parse_yaml(dump_recipe(recipe), "dump")) == recipe
 
 

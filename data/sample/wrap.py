@@ -35,7 +35,9 @@ def write_warc(path: Path, found: list[dict[str, str]]) -> None:
     records = []
     for page in found:
         body = page["html"].encode("utf-8")
-        headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))], "HTTP/1.1")
+        headers = StatusAndHeaders(
+            "200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))], "HTTP/1.1"
+        )
         name = uuid.uuid5(uuid.NAMESPACE_URL, page["url"])
         record = writer.create_warc_record(
             page["url"], "response", io.BytesIO(body), http_headers=headers,

@@ -48,7 +48,12 @@ class AnnotateWorker:
         bad[rows] = False
         columns = {head: pa.array(points[:, i], pa.float32(), mask=bad) for i, head in enumerate(heads)}
         out = pa.table(
-            {"id": table.column("id"), "language": table.column("language"), "reason": pa.array(reasons, pa.string()), **columns},
+            {
+                "id": table.column("id"),
+                "language": table.column("language"),
+                "reason": pa.array(reasons, pa.string()),
+                **columns,
+            },
             schema=score_schema(heads),
         )
         counted = rows[first[rows]]
@@ -68,7 +73,7 @@ class AnnotateWorker:
         return points
 
     def _representatives(self, unit: Unit, n: int) -> np.ndarray:
-        """bool (n,): the one document of each cluster; all of them where there was no dedup."""
+        """Bool (n,): the one document of each cluster; all of them where there was no dedup."""
         if "clusters" not in unit.payload:
             return np.ones(n, bool)
         column = storage.read_table(unit.payload["clusters"], ["representative"]).column(0)
@@ -109,7 +114,7 @@ def run_annotate(recipe: Recipe, run: StageRunner, documents: Documents, cluster
     def units() -> Iterator[Unit]:
         paths = {r.unit: clusters.path(r) for r in clusters.receipts()} if clusters else {}
         for unit in documents.units():
-            extra = {"clusters": paths[unit.index]} if paths else {}
+            extra = {"clusters": paths[unit.index]} if unit.index in paths else {}
             yield Unit(unit.index, unit.source, unit.weight, {**unit.payload, **extra})
 
     return run.run(stage, units)

@@ -1,10 +1,10 @@
 """An annotator: a folder with an encoder's spec and heads; loaded by name or path, scores texts.
 
-    annotator.json     encoder spec, heads, score range, training provenance
-    heads.safetensors  weight (H, D) and bias (H,)
-    rubric.yaml        what a score means
-    golden.jsonl       texts and the scores they must get
-    CARD.md            for people
+annotator.json     encoder spec, heads, score range, training provenance
+heads.safetensors  weight (H, D) and bias (H,)
+rubric.yaml        what a score means
+golden.jsonl       texts and the scores they must get
+CARD.md            for people
 """
 
 import hashlib
@@ -64,14 +64,18 @@ class Annotator:
         expected = (len(meta["heads"]), spec.dim)
         found = tensors["weight"].shape if "weight" in tensors else None
         if found != expected:
-            raise DataError(f"{folder}: heads of shape {found} do not fit the encoder, expected {expected} (heads, dimensions)")
+            raise DataError(
+                f"{folder}: heads of shape {found} do not fit the encoder, expected {expected} (heads, dimensions)"
+            )
         return cls(meta["name"], spec, meta["heads"], tensors["weight"], tensors["bias"], revision(folder))
 
     def save(self, folder: Path, meta: dict[str, Any], rubric: str, golden: list[str], card: str) -> None:
         """Write the folder; `meta` is added to annotator.json, `golden` texts are stored with the scores they get."""
         folder.mkdir(parents=True, exist_ok=True)
         record = {"name": self.name, "encoder": self.spec.to_json(), "heads": self.heads, **meta}
-        (folder / "annotator.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / "annotator.json").write_text(
+            json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         save_file({"weight": self.weight, "bias": self.bias}, folder / "heads.safetensors")
         (folder / "rubric.yaml").write_text(rubric, encoding="utf-8")
         scores = self.score(golden)

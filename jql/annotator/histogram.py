@@ -26,9 +26,9 @@ def pack(counts: np.ndarray) -> list[list[int]]:
     return [bins.tolist(), counts[bins].tolist()]
 
 
-def merge(packed: Iterable[Any]) -> np.ndarray:
-    """int64 (BINS,): the sum of packed histograms."""
-    total = np.zeros(BINS, np.int64)
+def merge(packed: Iterable[Any], into: np.ndarray | None = None) -> np.ndarray:
+    """int64 (BINS,): the sum of packed histograms, added to `into` where that is given."""
+    total = np.zeros(BINS, np.int64) if into is None else into
     for bins, counts in packed:
         total[bins] += np.asarray(counts, np.int64)
     return total

@@ -32,7 +32,8 @@ class NgramSpec:
             DataError: another kind of encoder, or fields this version does not know.
         """
         if spec.get("kind") != cls.kind:
-            raise DataError(f"{where}: was trained on the encoder {spec.get('kind')!r}, expected {cls.kind!r}; use jql's version for it")
+            found = f"was trained on the encoder {spec.get('kind')!r}, expected {cls.kind!r}"
+            raise DataError(f"{where}: {found}; use the version of jql that made it")
         try:
             return cls(**spec)
         except TypeError as error:
@@ -56,7 +57,7 @@ class NgramEncoder:
         )
 
     def encode(self, texts: list[str]) -> sp.csr_matrix:
-        """float32 sparse (N, D), rows of length 1 (all zero for a text without letters); only the first `max_chars` count."""
+        """float32 sparse (N, D), rows of length 1, zero without n-grams; reads the first `max_chars` only."""
         clean = [t[: self.spec.max_chars].encode("utf-8", "ignore").decode() for t in texts]
         counts = self._vectorizer.transform(clean)
         counts.data = np.log1p(counts.data)

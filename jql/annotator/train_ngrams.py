@@ -1,6 +1,6 @@
 """Train the plain annotator on judged documents: ridge on character n-grams, one head per judge.
 
-    python -m jql.annotator.train_ngrams JUDGED_FOLDER annotators/edu-ngram
+python -m jql.annotator.train_ngrams JUDGED_FOLDER annotators/edu-ngram
 """
 
 import json
@@ -20,7 +20,7 @@ ALPHA = 1.0
 HELD_OUT = 10  # every tenth document is kept for the figures on the card
 
 GOLDEN = [
-    "Plants make sugar from water and carbon dioxide. The energy comes from light, which the green pigment in the leaf takes up.",
+    "Plants make sugar from water and carbon dioxide. The energy comes from light that the green leaf takes up.",
     "Buy now! Best prices, free delivery, click here to see all offers of the week.",
     "Ein Dreieck hat drei Ecken. Die Summe seiner Winkel beträgt in der Ebene immer 180 Grad.",
     "Köp nu, rea på alla skor! Gratis frakt.",
@@ -76,15 +76,16 @@ def card(metrics: dict[str, dict[str, float]]) -> str:
     rows = "\n".join(f"| {h} | {m['documents']} | {m['held_out']} | {m['spearman']:.2f} |" for h, m in metrics.items())
     return f"""# edu-ngram
 
-Educational value of a page, 0 to 5 (rubric.yaml), from hashed character n-grams of its first 1,500 characters and a ridge
-regression for each judge. A stand-in until an annotator on a multilingual encoder takes its place.
+Educational value of a page, 0 to 5 (rubric.yaml), from hashed character n-grams of its first 1,500 characters and a
+ridge regression for each judge. A stand-in until an annotator on a multilingual encoder takes its place.
 
 | head | judged documents | held out for the figure | Spearman |
 | --- | --- | --- | --- |
 {rows}
 
-Judges: `llama` is Llama-3 (English pages) and Llama-3.1-70B (26 languages), `web` another LLM on excerpts in 38 languages.
-It sees the wording and the spelling of a text, not its meaning; languages without judged documents are guesses.
+Judges: `llama` is Llama-3 (English pages) and Llama-3.1-70B (26 languages), `web` another LLM on excerpts in 38
+languages. It sees the wording and the spelling of a text, not its meaning; languages without judged documents are
+guesses.
 """
 
 

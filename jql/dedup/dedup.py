@@ -11,7 +11,7 @@ Documents that share an id count as copies of one document, however much their t
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,17 @@ from jql.documents import Documents, read_documents
 from jql.engine import storage
 from jql.engine.plan import Unit
 from jql.engine.run import StageRun, StageRunner
-from jql.engine.stage import Guard, Output, Stage
+from jql.engine.stage import Guard, Law, Output, Stage
 from jql.errors import JqlError
 from jql.recipe import Recipe
 from jql.schema import CLUSTER
 
 VERSION = 1
 SIGNATURE = pa.schema([("part", pa.int32()), ("key", pa.uint64()), ("name", pa.uint64()), ("gid", pa.int64())])
-EDGES = pa.schema([("part", pa.int32())] + [(n, pa.uint64() if n.endswith("name") else pa.int64()) for n in stars.EDGE.names or ()])
+EDGE_COLUMNS = ("u_name", "u_gid", "v_name", "v_gid")
+EDGES = pa.schema(
+    [("part", pa.int32()), *((n, pa.uint64() if n.endswith("name") else pa.int64()) for n in EDGE_COLUMNS)]
+)
 MEMBER = pa.schema(
     [
         ("part", pa.int32()),
@@ -41,7 +44,8 @@ MEMBER = pa.schema(
         ("id_again", pa.bool_()),
     ]
 )
-PARTITION_BYTES = 2 << 30  # of documents on disk: about a million web pages, 14 million keys, 450 MB in a partition's process
+# Bytes of documents on disk to a partition: about a million web pages, 15 million keys, 450 MB in its process.
+PARTITION_BYTES = 2 << 30
 MAX_ROUNDS = 40
 
 
@@ -59,7 +63,7 @@ def partitioned(table: pa.Table, parts: np.ndarray, schema: pa.Schema) -> Iterat
             yield ordered.slice(a, b - a).cast(schema)
 
 
-def read_part(paths: list[str], part: int, columns: list[str]) -> pa.Table:
+def read_part(paths: list[str], part: int, columns: Sequence[str]) -> pa.Table:
     """The rows of one partition in many files; only its row groups are read."""
     tables = [storage.read_table(path, columns, [("part", "=", part)]) for path in paths]
     return pa.concat_tables(tables)
@@ -67,7 +71,7 @@ def read_part(paths: list[str], part: int, columns: list[str]) -> pa.Table:
 
 def _edge_array(table: pa.Table) -> np.ndarray:
     out = np.empty(table.num_rows, stars.EDGE)
-    for name in stars.EDGE.names or ():
+    for name in EDGE_COLUMNS:
         out[name] = table.column(name).to_numpy()
     return out
 
@@ -75,7 +79,7 @@ def _edge_array(table: pa.Table) -> np.ndarray:
 def _edge_output(edges_E: np.ndarray, both_ways: bool, partitions: int, rows_in: int) -> Output:
     """Output of edges partitioned by their start; `both_ways` adds each edge reversed. Stats describe the edge set."""
     stored = np.concatenate([edges_E, stars.reverse(edges_E)]) if both_ways else edges_E
-    table = pa.table({name: stored[name] for name in stars.EDGE.names or ()})
+    table = pa.table({name: stored[name] for name in EDGE_COLUMNS})
     parts = (stored["u_name"] % np.uint64(partitions)).astype(np.int64)
     output = Output({"": (EDGES, partitioned(table, parts, EDGES))}, rows_in)
     output.stats = {"edges": len(edges_E), "fold": stars.fold(edges_E)}
@@ -132,13 +136,13 @@ class EdgeWorker:
             nodes["name"], nodes["gid"] = table.column("name").to_numpy(), table.column("gid").to_numpy()
             found = stars.key_stars(table.column("key").to_numpy(), nodes)
         else:
-            table = read_part(self.paths, unit.index, list(stars.EDGE.names or ()))
+            table = read_part(self.paths, unit.index, EDGE_COLUMNS)
             found = (stars.large_star if self.step == "large" else stars.small_star)(_edge_array(table))
         return _edge_output(found, self.step != "large", self.partitions, table.num_rows)
 
 
 def _seen_before(names_N: np.ndarray, gids_N: np.ndarray) -> np.ndarray:
-    """bool (N,): an earlier document of the input has the same id hash."""
+    """Bool (N,): an earlier document of the input has the same id hash."""
     order = np.lexsort((gids_N, names_N))
     again = np.zeros(len(order), bool)
     again[order[1:]] = names_N[order[1:]] == names_N[order[:-1]]
@@ -154,7 +158,7 @@ class SizeWorker:
     def __call__(self, unit: Unit, guard: Guard) -> Output:
         """MEMBER rows of all clusters of two or more documents, partitioned by the unit of the document."""
         guard.arm(100)
-        table = read_part(self.paths, unit.index, list(stars.EDGE.names or ()))
+        table = read_part(self.paths, unit.index, EDGE_COLUMNS)
         centre, member = stars.ends(_edge_array(table))
         outward = stars.less(centre, member)
         centre, member = centre[outward], member[outward]
@@ -214,8 +218,11 @@ class ClusterWorker:
         return Output.of(out, len(ids), Counter(p for p in problems if p), **stats)
 
 
-def _phase(name: str, config: dict[str, Any], inputs: dict[str, Any], factory: Any, settings: dict[str, Any], aligned: bool) -> Stage:
-    return Stage(f"dedup/{name}", VERSION, config, inputs, factory, settings, "aligned" if aligned else "many", "dedup_crash")
+def _phase(
+    name: str, config: dict[str, Any], inputs: dict[str, Any], factory: Any, settings: dict[str, Any], aligned: bool
+) -> Stage:
+    law: Law = "aligned" if aligned else "many"
+    return Stage(f"dedup/{name}", VERSION, config, inputs, factory, settings, law, "dedup_crash")
 
 
 def _paths(stage: StageRun) -> list[str]:
@@ -227,14 +234,17 @@ def run_dedup(recipe: Recipe, run: StageRunner, documents: Documents) -> StageRu
     weight = sum(unit.weight for unit in documents.units())
     partitions = recipe.dedup.partitions or max(1, -(-weight // PARTITION_BYTES))
     config = {"bands": BANDS, "rows": ROWS, "ngram": NGRAM, "partitions": partitions, "language": documents.language}
-    by_part: Callable[[], Iterator[Unit]] = lambda: (Unit(p, f"partition {p}") for p in range(partitions))  # noqa: E731
+    settings: dict[str, Any] = {"partitions": partitions, "language": documents.language}
+    signatures = run.run(
+        _phase("signatures", config, documents.mark, SignatureWorker, settings, False), documents.units
+    )
 
-    settings = {"partitions": partitions, "language": documents.language}
-    signatures = run.run(_phase("signatures", config, documents.mark, SignatureWorker, settings, False), documents.units)
+    def by_part() -> Iterator[Unit]:
+        return (Unit(p, f"partition {p}") for p in range(partitions))
 
     def edges(name: str, step: str, before: StageRun) -> StageRun:
-        stage = _phase(name, config, before.mark(), EdgeWorker, {"step": step, "partitions": partitions, "paths": _paths(before)}, False)
-        return run.run(stage, by_part)
+        settings = {"step": step, "partitions": partitions, "paths": _paths(before)}
+        return run.run(_phase(name, config, before.mark(), EdgeWorker, settings, False), by_part)
 
     found = edges("pairs", "pairs", signatures)
     for number in range(1, MAX_ROUNDS + 1):

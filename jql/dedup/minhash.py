@@ -9,6 +9,7 @@ import xxhash
 from jql.crawl.words import split_words
 
 BANDS, ROWS, NGRAM = 14, 8, 5
+CHUNK = 50_000  # shingles hashed at a time: 112 products each, so a text of any length takes at most 150 MB
 """As FineWeb2: documents of similarity s share a band with probability 1 - (1 - s^8)^14, one half at about 0.72."""
 
 
@@ -43,7 +44,7 @@ def _signer(language: str) -> Any:
 
 
 def band_keys(text: str, language: str) -> np.ndarray | None:
-    """uint64 (B,): keys that two near-duplicates of a language are likely to share one of; None for a text without words.
+    """uint64 (B,): keys of which two near-duplicates of a language likely share one; None for a text without words.
 
     A text of fewer than five words has one shingle, all of it.
     """
@@ -57,8 +58,9 @@ def band_keys(text: str, language: str) -> np.ndarray | None:
             return None
         shingles = np.array([[xxhash.xxh64_intdigest(plain)]], np.uint64)
     salt = xxhash.xxh3_64_intdigest(language)
+    chunks = [signer.get_signature(shingles[at : at + CHUNK]) for at in range(0, len(shingles), CHUNK)]
+    least_BR = np.min(np.array(chunks, np.uint64), axis=0)
     keys = [
-        xxhash.xxh3_64_intdigest(np.asarray(hashes, np.uint64).tobytes(), seed=(salt + band) % 2**64)
-        for band, hashes in enumerate(signer.get_signature(shingles))
+        xxhash.xxh3_64_intdigest(hashes.tobytes(), seed=(salt + band) % 2**64) for band, hashes in enumerate(least_BR)
     ]
     return np.array(keys, np.uint64)

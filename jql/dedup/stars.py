@@ -1,8 +1,8 @@
 """Connected components by alternating large and small stars: each step looks at one node's neighbours only.
 
 A node is a document: (name, gid), ordered by name, then gid. An edge array has dtype EDGE and is directed u -> v.
-Source: Kiveris et al., "Connected Components in MapReduce and Beyond", 2014: the two steps, alternated, end in stars whose
-centre is the smallest node of the component, after O(log^2 n) rounds (2 to 4 on crawls).
+Source: Kiveris et al., "Connected Components in MapReduce and Beyond", 2014: the two steps, alternated, end in stars
+whose centre is the smallest node of the component, after O(log^2 n) rounds.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ def reverse(edges_E: np.ndarray) -> np.ndarray:
 
 
 def less(u_N: np.ndarray, v_N: np.ndarray) -> np.ndarray:
-    """bool (N,): u comes before v."""
+    """Bool (N,): u comes before v."""
     result: np.ndarray = (u_N["name"] < v_N["name"]) | ((u_N["name"] == v_N["name"]) & (u_N["gid"] < v_N["gid"]))
     return result
 
@@ -68,7 +68,8 @@ def _to_first(same_as_before: np.ndarray, nodes: np.ndarray) -> np.ndarray:
     first = np.maximum.accumulate(np.where(starts, np.arange(len(nodes)), 0))
     members = ~starts
     u, v = nodes[members], nodes[first[members]]
-    return edges(u, v)[u != v]
+    found: np.ndarray = edges(u, v)[np.flatnonzero(u != v)]
+    return found
 
 
 def _smallest_neighbour(edges_E: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

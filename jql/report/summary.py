@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
-from jql.engine.run import StageRun
 from jql.engine.receipt import Totals
+from jql.engine.run import StageRun
 from jql.select.export import drop_counts
 
 
@@ -37,45 +37,47 @@ def _by_language(stage: StageRun, stat: str) -> Counter[str]:
     return counts
 
 
+def _documents(stages: Stages) -> Counter[str]:
+    """Language -> documents that reached the first stage after the crawl, or were crawled."""
+    first = (stages.crawl, "languages"), (stages.clusters, "documents"), (stages.scores, "languages")
+    return next((_by_language(stage, stat) for stage, stat in first if stage is not None), Counter())
+
+
 def summarize(stages: Stages) -> dict[str, Any]:
-    """Documents in, dropped by reason, kept; in total and per language. Every document read is in exactly one of them."""
-    languages: dict[str, dict[str, Any]] = {}
+    """Documents in, dropped by reason, kept; in total and per language: each that was read is in one of them."""
+    languages: dict[str, dict[str, Any]] = {code: {"documents": n} for code, n in _documents(stages).items()}
+    total: dict[str, Any] = {}
     dropped: Counter[str] = Counter()
-    records, ids_again = None, 0
     if stages.crawl is not None:
         sums = totals(stages.crawl)
-        records = sums.rows_in
+        total["records"] = sums.rows_in
         dropped.update(sums.drops)
-        for code, count in _by_language(stages.crawl, "languages").items():
-            languages.setdefault(code, {})["documents"] = count
-    if stages.scores is not None and stages.crawl is None:
-        for code, count in _by_language(stages.scores, "languages").items():
-            languages.setdefault(code, {})["documents"] = count
     if stages.clusters is not None:
         for code, count in _by_language(stages.clusters, "representatives").items():
             languages.setdefault(code, {})["representatives"] = count
-        ids_again = sum(receipt.stats["ids_again"] for receipt in stages.clusters.receipts())
+        total["ids_again"] = sum(receipt.stats["ids_again"] for receipt in stages.clusters.receipts())
     if stages.decisions is not None:
         for code, counts in drop_counts(stages.decisions).items():
             entry = languages.setdefault(code, {})
-            entry["documents"] = sum(counts.values())
+            entry["documents"] = counts.total()
             entry["kept"] = counts.pop("kept", 0)
             entry["dropped"] = dict(counts.most_common())
             dropped.update(counts)
-    total: dict[str, Any] = {"documents": sum(e.get("documents", 0) for e in languages.values())}
-    if records is not None:
-        total["records"] = records
-    if ids_again:
-        total["ids_again"] = ids_again
-    if stages.decisions is not None:
-        total["kept"] = sum(e.get("kept", 0) for e in languages.values())
-    done = {
-        name: {"units": s.units, "rows_in": s.rows_in, "accepted": s.accepted, "rows_out": s.rows_out, "unit_seconds": round(s.seconds, 2)}
-        for name, stage in vars(stages).items()
-        if stage is not None
-        for s in [totals(stage)]
+        total["kept"] = sum(entry["kept"] for entry in languages.values())
+    total["documents"] = sum(entry.get("documents", 0) for entry in languages.values())
+    stage_sums = {name: _stage_sums(stage) for name, stage in vars(stages).items() if stage is not None}
+    return {
+        "total": total,
+        "dropped": dict(dropped.most_common()),
+        "languages": dict(sorted(languages.items())),
+        "stages": stage_sums,
     }
-    return {"total": total, "dropped": dict(dropped.most_common()), "languages": dict(sorted(languages.items())), "stages": done}
+
+
+def _stage_sums(stage: StageRun) -> dict[str, Any]:
+    sums = totals(stage)
+    rows = {"rows_in": sums.rows_in, "accepted": sums.accepted, "rows_out": sums.rows_out}
+    return {"units": sums.units, **rows, "unit_seconds": round(sums.seconds, 2)}
 
 
 def summary_table(summary: dict[str, Any], cuts: dict[str, Any] | None) -> Table:

@@ -29,7 +29,12 @@ def documents(tmp_path):
 
 
 def annotate(documents, run, **parts):
-    data = {"output": str(run), "engine": {"backend": "inline"}, "documents": {"path": str(documents), "unit_rows": 5}, **parts}
+    data = {
+        "output": str(run),
+        "engine": {"backend": "inline"},
+        "documents": {"path": str(documents), "unit_rows": 5},
+        **parts,
+    }
     return run_recipe(make_recipe(data), console(quiet=True))
 
 
@@ -65,7 +70,11 @@ def test_histograms_count_one_document_of_each_cluster(documents, tmp_path):
 
     annotate(documents, tmp_path / "run", stages=["dedup", "annotate"])
     folder = next((tmp_path / "run" / "annotate").iterdir())
-    packed = [r.stats["histograms"]["eng_Latn"]["web"] for r in read_receipts(str(folder)) if "eng_Latn" in r.stats["histograms"]]
+    packed = [
+        r.stats["histograms"]["eng_Latn"]["web"]
+        for r in read_receipts(str(folder))
+        if "eng_Latn" in r.stats["histograms"]
+    ]
     clusters = tables(tmp_path / "run", "dedup/clusters")
     scores = tables(tmp_path / "run", "annotate")
     scored = [r is None for r in scores.column("reason").to_pylist()]

@@ -39,7 +39,7 @@ def test_ranks_follow_the_scores_and_average_one_half(points):
     found = ranks(histogram(points), points)
     order = np.argsort(bin_of(points), kind="stable")
     assert (np.diff(found[order]) >= 0).all()
-    assert 0 <= found.min() and found.max() <= 1
+    assert found.min() >= 0 and found.max() <= 1
     assert found.mean() == pytest.approx(0.5)
 
 

@@ -10,7 +10,7 @@ from jql.engine.progress import console
 from jql.pipeline import run_recipe
 from jql.recipe import make_recipe
 
-WORDS = "river stone light energy number school history music market garden island winter bridge engine paper forest lake".split()
+WORDS = ["river", "stone", "light", "energy", "number", "school", "history", "music", "market", "garden", "island", "winter", "bridge", "engine", "paper", "forest", "lake"]
 
 
 def documents():
@@ -23,10 +23,19 @@ def documents():
     words = base.split()
     # A chain: neighbours share nine tenths, its ends half.
     chain = [" ".join(words[i * 12 :]) + " " + " ".join(f"x{i}{k}" for k in range(i * 12)) for i in range(4)]
-    made = [("base", base), ("same", base), *((f"chain{i}", t) for i, t in enumerate(chain)), ("other", other), ("others", other + " end")]
+    made = [
+        ("base", base),
+        ("same", base),
+        *((f"chain{i}", t) for i, t in enumerate(chain)),
+        ("other", other),
+        ("others", other + " end"),
+    ]
     made += [(f"single{i}", text(60)) for i in range(30)]
     rows = [{"id": i, "text": t, "language": "eng_Latn"} for i, t in made]
-    rows += [{"id": "swedish", "text": base, "language": "swe_Latn"}, {"id": "bad", "text": None, "language": "eng_Latn"}]
+    rows += [
+        {"id": "swedish", "text": base, "language": "swe_Latn"},
+        {"id": "bad", "text": None, "language": "eng_Latn"},
+    ]
     return [*rows, {"id": "single0", "text": text(70), "language": "eng_Latn"}]
 
 
@@ -35,7 +44,12 @@ def dedup(folder, run, rows, files, partitions=1):
     size = -(-len(rows) // files)
     for n in range(files):
         pq.write_table(pa.Table.from_pylist(rows[n * size : (n + 1) * size]), folder / f"{n}.parquet")
-    data = {"output": str(run), "stages": ["dedup"], "engine": {"backend": "inline"}, "documents": {"path": str(folder)}}
+    data = {
+        "output": str(run),
+        "stages": ["dedup"],
+        "engine": {"backend": "inline"},
+        "documents": {"path": str(folder)},
+    }
     result = run_recipe(make_recipe({**data, "dedup": {"partitions": partitions}}), console(quiet=True))
     tables = [pq.read_table(p) for p in sorted(run.glob("dedup/clusters/*/data/*/*.parquet"))]
     return pa.concat_tables(tables).to_pylist(), result.summary

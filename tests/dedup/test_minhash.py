@@ -5,7 +5,9 @@ import pytest
 
 from jql.dedup.minhash import BANDS, ROWS, band_keys, document_name
 
-TEXT = "The mill wheel turns in the stream below the dam and grinds the grain of the whole valley into flour every autumn."
+TEXT = (
+    "The mill wheel turns in the stream below the dam and grinds the grain of the whole valley into flour every autumn."
+)
 
 
 def test_keys_are_sixty_four_bits_and_repeatable():
@@ -16,7 +18,9 @@ def test_keys_are_sixty_four_bits_and_repeatable():
 
 
 def test_case_punctuation_and_space_do_not_count():
-    assert np.array_equal(band_keys(TEXT, "eng_Latn"), band_keys("  " + TEXT.upper().replace(" ", "   ").rstrip(".") + "!!", "eng_Latn"))
+    assert np.array_equal(
+        band_keys(TEXT, "eng_Latn"), band_keys("  " + TEXT.upper().replace(" ", "   ").rstrip(".") + "!!", "eng_Latn")
+    )
 
 
 def test_languages_share_no_key():

@@ -10,7 +10,8 @@ from jql.dedup import stars
 
 graphs = st.integers(1, 40).flatmap(
     lambda n: st.tuples(
-        st.lists(st.integers(0, 8), min_size=n, max_size=n), st.lists(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)), max_size=60)
+        st.lists(st.integers(0, 8), min_size=n, max_size=n),
+        st.lists(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)), max_size=60),
     )
 )
 
@@ -44,7 +45,11 @@ def test_components_are_those_of_scipy_with_the_smallest_node_as_centre(graph, p
     names, pairs = graph
     every = nodes(names)
     u, v = (np.array([p[i] for p in pairs], int) for i in (0, 1))
-    down = np.where(stars.less(every[v], every[u])[:, None], np.stack([u, v], 1), np.stack([v, u], 1)) if len(pairs) else np.empty((0, 2), int)
+    down = (
+        np.where(stars.less(every[v], every[u])[:, None], np.stack([u, v], 1), np.stack([v, u], 1))
+        if len(pairs)
+        else np.empty((0, 2), int)
+    )
     down = down[down[:, 0] != down[:, 1]]
     settled, rounds = components(stars.edges(every[down[:, 0]], every[down[:, 1]]), parts)
     n = len(names)
