@@ -6,6 +6,7 @@ files. Actors are never restarted by Ray (max_restarts=0), so that every death r
 
 import contextlib
 import os
+import socket
 import time
 import traceback
 from collections import deque
@@ -102,12 +103,16 @@ def start_ray(address: str | None, workers: int) -> None:
     address = address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
+            host, colon, port = address.rpartition(":")
+            if colon and port.isdigit() and "://" not in address:
+                # Where nobody listens, Ray would end this process from C++ after a minute.
+                socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
             ray.init(address=address, **options)
         else:
             # "local": without it Ray would look for a cluster on this machine, and refuse num_cpus if there is one.
             temporary = os.environ.get("RAY_TMPDIR")
             ray.init(address="local", num_cpus=workers, include_dashboard=False, _temp_dir=temporary, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise JqlError(
             f"engine.address={address!r}: no Ray cluster answers ({one_line(error)}); start one, or leave "
             "the address out for a Ray on this machine"
