@@ -17,7 +17,7 @@ Overrides = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print one line of JSON last")]
 RunFolder = Annotated[str, typer.Option("--run", help="run folder; the same folder continues")]
-Workers = Annotated[int, typer.Option(help="units worked on at a time")]
+Workers = Annotated[int | None, typer.Option(help="units worked on at a time; default all CPUs")]
 Languages = Annotated[list[str] | None, typer.Option("--language", help="keep this language (repeatable)")]
 
 
@@ -72,7 +72,7 @@ def crawl(
     dump: Annotated[str | None, typer.Option(help="Common Crawl dump, such as CC-MAIN-2025-05")] = None,
     files: Annotated[int | None, typer.Option(help="how many files of the dump")] = None,
     language: Languages = None,
-    workers: Workers = 2,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """WARC or WET to documents."""
@@ -81,7 +81,7 @@ def crawl(
 
 
 @app.command()
-def dedup(documents: str, run: RunFolder = "runs/dedup", workers: Workers = 2, as_json: AsJson = False) -> None:
+def dedup(documents: str, run: RunFolder = "runs/dedup", workers: Workers = None, as_json: AsJson = False) -> None:
     """Near-duplicate clusters of a folder of documents."""
     _stage(["dedup"], run, workers, as_json, documents={"path": documents})
 
@@ -92,7 +92,7 @@ def annotate(
     run: RunFolder = "runs/annotate",
     annotator: Annotated[str | None, typer.Option(help="name or folder")] = None,
     language: Annotated[str | None, typer.Option(help="code for all documents, or identify")] = None,
-    workers: Workers = 2,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a folder of documents: Parquet or JSONL, local, s3://, https:// or hf://."""
@@ -126,7 +126,7 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _stage(stages: list[str], folder: str, workers: int, as_json: bool, **parts: Any) -> None:
+def _stage(stages: list[str], folder: str, workers: int | None, as_json: bool, **parts: Any) -> None:
     from jql.recipe import make_recipe
 
     data = {

@@ -42,8 +42,8 @@ class Engine(Part):
     """ray: a pool of actors. inline: this process, one unit after the other, for tests and debuggers."""
     address: str | None = None
     """Address of a Ray cluster, or auto; none starts a Ray on this machine."""
-    workers: Positive = 2
-    """Most units worked on at a time."""
+    workers: Positive | None = None
+    """Most units worked on at a time; none takes all that this machine or the cluster has room for."""
     tolerate_missing: Share = 0.0
     """Share of a stage's units that may be missing (unreadable inputs) without the run failing."""
 

@@ -23,6 +23,7 @@ from jql.errors import JqlError, OutputError, one_line
 
 HARD = 3.0  # the process is ended after this many times document_s; Python code was asked to stop after one
 QUEUE = 2  # units at an actor where units are short: one runs and one waits, so that no actor idles for a round trip
+LOOK_S = 5.0  # how often a pool that takes what there is asks whether the cluster has grown
 SHORT_S = 1.0  # longer units do not queue: one that waits behind a long unit would keep another actor idle at the end
 STRAGGLER = 3.0  # a unit that takes this many times the median of its stage gets a second attempt when an actor is free
 MIN_STRAGGLER_S = 30.0
@@ -86,7 +87,7 @@ class Member:
     since: float = 0.0
 
 
-def start_ray(address: str | None, workers: int) -> None:
+def start_ray(address: str | None, workers: int | None) -> None:
     """Connect to the cluster at `address`, else at RAY_ADDRESS (as in a Ray job), else start a Ray here.
 
     Raises:
@@ -122,14 +123,18 @@ def start_ray(address: str | None, workers: int) -> None:
 class Pool:
     """Actors for the stages of one run; made as the cluster has room, replaced when they die."""
 
-    def __init__(self, size: int, straggler_s: float = MIN_STRAGGLER_S) -> None:
-        """`size`: most actors at a time. `straggler_s`: a younger attempt gets no second one beside it."""
+    def __init__(self, size: int | None, straggler_s: float = MIN_STRAGGLER_S) -> None:
+        """`size`: most actors at a time, None for all that the cluster has room for, also when it grows.
+
+        `straggler_s`: a younger attempt gets no second one beside it.
+        """
         self.size = size
         self.straggler_s = straggler_s
         self.members: list[Member] = []
         self._resources = (0.0, 0.0)
         self._seconds: deque[float] = deque(maxlen=101)
         self._failed_starts = 0
+        self._room, self._looked = 1, 0.0
 
     def execute(
         self,
@@ -155,9 +160,11 @@ class Pool:
         job = ray.put(Job(stage, folder, document_s, os.getcwd()))
         for member in self.members:
             member.node, member.ready = "", member.actor.prepare.remote(job)
-        wanted = min(self.size, len(ledger) + 1)  # one to spare, for a second attempt
+        self._looked = 0.0
         while not ledger.complete:
-            self._grow(job, wanted)
+            self._grow(
+                job, min(self.size or self._cluster_room(), len(ledger) + 1)
+            )  # one to spare, for a second attempt
             usual = self._usual()
             for member in self.members:
                 self._feed(member, ledger, plan, usual)
@@ -190,6 +197,17 @@ class Pool:
     def _usual(self) -> float | None:
         """Median seconds of the stage's last units, None before the first."""
         return sorted(self._seconds)[len(self._seconds) // 2] if self._seconds else None
+
+    def _cluster_room(self) -> int:
+        """How many actors the cluster's nodes can hold, asked every few seconds; at least one."""
+        import ray
+
+        if time.monotonic() - self._looked > LOOK_S:
+            total = ray.cluster_resources()
+            needs = zip(("CPU", "GPU"), self._resources, strict=True)
+            self._room = max(1, min(int(total.get(name, 0) / need) for name, need in needs if need))
+            self._looked = time.monotonic()
+        return self._room
 
     def _grow(self, job: Any, wanted: int) -> None:
         import ray
