@@ -124,7 +124,7 @@ def _parquet_pieces(path: str, unit_rows: int, language: str | None) -> list[tup
     start, row, rows, size = 0, 0, 0, 0
     for g in range(meta.num_row_groups):
         rows, size = rows + meta.row_group(g).num_rows, size + meta.row_group(g).total_byte_size
-        if rows >= unit_rows or g == meta.num_row_groups - 1:
+        if rows >= unit_rows or (rows and g == meta.num_row_groups - 1):
             payload = {"format": "parquet", "path": path, "groups": [start, g + 1], "row": row}
             pieces.append((f"{path}[{start}:{g + 1}]", size, payload))
             start, row, rows, size = g + 1, row + rows, 0, 0
@@ -139,7 +139,7 @@ def check_columns(path: str, schema: pa.Schema, language: str | None) -> None:
     """
     _check_names(path, "column", schema.names, language)
     kind = schema.field("text").type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+    if kind not in (pa.string(), pa.large_string(), pa.string_view(), pa.null()):
         raise InputError(f"{path}: column 'text' is {kind}, expected string")
     for field in DOCUMENT:
         if field.name in schema.names:
@@ -323,7 +323,7 @@ def _normalise(table: pa.Table, names: Callable[[], list[str]], wanted: list[str
 
 
 def repeated_ids(table: pa.Table) -> np.ndarray:
-    """bool (N,): documents of a unit whose id an earlier one has that can be used; needs `id` and `problem`."""
+    """Documents of a unit whose id an earlier one has that can be used, bool (N,); needs `id` and `problem`."""
     usable = np.flatnonzero(pc.is_null(table.column("problem")).to_numpy(zero_copy_only=False))
     places = table.column("id").take(pa.array(usable)).combine_chunks().dictionary_encode().indices.to_numpy()
     _, first = np.unique(places, return_index=True)

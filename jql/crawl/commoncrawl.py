@@ -31,6 +31,7 @@ def dump_files(
     Args:
         base: https://data.commoncrawl.org or s3://commoncrawl, or a mirror of the same layout.
         kind: warc or wet.
+
     Raises:
         RecipeError: there is no such dump, or more files are asked for than it has.
         DataError: the list cannot be fetched or is damaged.

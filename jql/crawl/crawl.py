@@ -44,6 +44,15 @@ class CrawlWorker:
         self.urls = UrlFilter() if url_filter else None
         self.identifier = load_identifier(identifier)
         self.dump = dump
+        self._load_the_rest()
+
+    def _load_the_rest(self) -> None:
+        """Import and read now what comes at its first use, so that the first page is not dropped as timeout for it."""
+        filter_reason(signals("a", "eng_Latn"), "eng_Latn")
+        repair_text("a")
+        self.identifier.identify("a")
+        if self.urls:
+            self.urls.reason("https://a.example/")
 
     def __call__(self, unit: Unit, guard: Guard) -> Output:
         """Documents of one file.

@@ -42,6 +42,13 @@ _META = re.compile(rb"""<meta[^>]{0,300}?charset\s*=\s*["']?\s*([\w.:-]{2,40})""
 _META_BYTES = 4096
 
 
+# Characters that XML has not, raw and as numbers: for one of them trafilatura would throw the whole page away.
+_NOT_XML = re.compile("[\x01-\x08\x0e-\x1f\ufffe\uffff]+")
+_NOT_XML_NUMBER = re.compile(
+    r"&#(?:0*(?:[1-8]|1[4-9]|2\d|3[01]|6553[45])(?!\d)|x0*(?:[1-8ef]|1[\da-f]|fff[ef])(?![\da-f]));?", re.IGNORECASE
+)
+
+
 def _codec(label: str) -> str | None:
     """Python's name of the codec that browsers take for a charset label; None if there is none."""
     try:
@@ -82,6 +89,7 @@ def extract_text(html: str) -> str:
     """
     import trafilatura
 
+    html = _NOT_XML_NUMBER.sub("", _NOT_XML.sub("", html))
     return trafilatura.extract(html, favor_precision=True, include_comments=False, deduplicate=False) or ""
 
 

@@ -35,7 +35,7 @@ class DefaultIdentifier:
 
     def __init__(self) -> None:
         import numpy
-        from py3langid.langid import MODEL_FILE  # type: ignore[import-untyped]
+        from py3langid.langid import MODEL_FILE
         from py3langid.langid import LanguageIdentifier as Model
 
         self._model: Any = Model.from_model_file(MODEL_FILE, norm_probs=True)
@@ -65,7 +65,7 @@ class FastTextIdentifier:
     """Any fastText language model: GlotLID's labels (deu_Latn) as they are, lid.176's (de) through the table."""
 
     def __init__(self, path: str | Path) -> None:
-        import fasttext  # type: ignore[import-untyped]
+        import fasttext
 
         if not Path(path).is_file():
             raise RecipeError(f"language identifier {str(path)!r}: no such file; name a fastText model (.bin, .ftz)")

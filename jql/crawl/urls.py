@@ -1,4 +1,4 @@
-"""The URL blocklist: datatrove's filter and lists, in 40 MB shared by the processes of a node instead of 830 MB in each."""
+"""The URL blocklist: datatrove's filter and lists, 40 MB shared by the processes of a node, not 830 MB in each."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from jql.engine.node_cache import once_per_node
 
 
 def hashes(words: set[str]) -> np.ndarray:
-    """uint64, sorted: 64-bit hashes of the words; two of 5 million are equal with a probability below one in a million."""
+    """uint64, sorted: hashes of the words; two of 5 million are equal with a probability below one in a million."""
     found = np.fromiter((xxhash.xxh3_64_intdigest(word) for word in words), np.uint64, len(words))
     found.sort()
     return found
@@ -56,8 +56,12 @@ class UrlFilter:
         from tldextract import TLDExtract
 
         lists = once_per_node(f"url-lists-{version('datatrove')}", _save_lists)
-        soft, hard, parts = (get_list(ASSETS_PATH, f"{n}.txt", set()) for n in ("soft_banned_words", "banned_words", "banned_subwords"))
-        self._filter: Any = URLFilter(soft_banned_words=soft, banned_words=hard, banned_subwords=parts, use_integrated_lists=False)
+        soft, hard, parts = (
+            get_list(ASSETS_PATH, f"{n}.txt", set()) for n in ("soft_banned_words", "banned_words", "banned_subwords")
+        )
+        self._filter: Any = URLFilter(
+            soft_banned_words=soft, banned_words=hard, banned_subwords=parts, use_integrated_lists=False
+        )
         self._filter.block_listed_domains = HashedSet(np.load(lists / "domains.npy", mmap_mode="r"))
         self._filter.block_listed_url = HashedSet(np.load(lists / "urls.npy", mmap_mode="r"))
         # The default extractor tries to download the suffix list at its first use and waits 5 s when offline.

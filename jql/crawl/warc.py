@@ -52,6 +52,7 @@ def read_warc(path: str, name: str, max_bytes: int) -> Iterator[WebRecord]:
     Args:
         name: what to call the file in errors and in made-up ids.
         max_bytes: payloads above this are not read, their problem is too_large.
+
     Raises:
         DataError: no WARC, truncated gzip, or cut inside a record; names the file and the byte.
     """

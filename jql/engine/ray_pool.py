@@ -203,7 +203,7 @@ class Pool:
         import ray
 
         if time.monotonic() - self._looked > LOOK_S:
-            total = ray.cluster_resources()
+            total = ray.cluster_resources()  # type: ignore[no-untyped-call]
             needs = zip(("CPU", "GPU"), self._resources, strict=True)
             self._room = max(1, min(int(total.get(name, 0) / need) for name, need in needs if need))
             self._looked = time.monotonic()

@@ -1,19 +1,19 @@
-"""What lies beside the exported files: manifest.json for machines, README.md (a data set card) for people and `datasets`."""
+"""What lies beside the exported files: manifest.json for machines, README.md (a data set card) for people."""
 
 import json
 from typing import Any
 
 from jql.engine import storage
 
+PENDING = ".jql-export.json"
+"""In an export that is being written: the names that its files may have."""
+
 
 def front_matter(name: str, files: dict[str, Any]) -> str:
-    """The card's head: one configuration a language with its files by name, and `default` with all of them."""
+    """The card's head, as `datasets` reads it: one configuration a language, and `default` with all of them."""
     lines = ["---", f"pretty_name: {json.dumps(name)}", "configs:"]
-    every = [file["name"] for entry in files.values() for file in entry["files"]]
-    groups = [("default", every), *((code, [f["name"] for f in entry["files"]]) for code, entry in files.items())]
-    for config, names in groups:
-        lines += [f"- config_name: {config}", "  data_files:", "  - split: train", "    path:"]
-        lines += [f"    - {name}" for name in names]
+    for config, folder in [("default", "*"), *((code, code) for code in files)]:
+        lines += [f"- config_name: {config}", f"  data_files: data/{folder}/*.parquet"]
     return "\n".join([*lines, "---"])
 
 
@@ -66,4 +66,6 @@ def cut_words(manifest: dict[str, Any], code: str) -> str:
 def write_card(target: str, manifest: dict[str, Any]) -> None:
     """Write README.md, then manifest.json: where there is a manifest, the export is whole."""
     storage.put(storage.join(target, "README.md"), card_text(manifest).encode())
-    storage.put(storage.join(target, "manifest.json"), (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
+    data = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    storage.put(storage.join(target, "manifest.json"), data.encode())
+    storage.delete(storage.join(target, PENDING))

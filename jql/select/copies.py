@@ -8,7 +8,13 @@ from jql.engine.plan import Unit
 from jql.engine.stage import Guard, Output
 
 CANDIDATE = pa.schema(
-    [("part", pa.int32()), ("cluster", pa.uint64()), ("merit", pa.float64()), ("name", pa.uint64()), ("gid", pa.int64())]
+    [
+        ("part", pa.int32()),
+        ("cluster", pa.uint64()),
+        ("merit", pa.float64()),
+        ("name", pa.uint64()),
+        ("gid", pa.int64()),
+    ]
 )
 CHOSEN = pa.schema([("part", pa.int32()), ("gid", pa.int64())])
 
@@ -22,7 +28,9 @@ def best_of_each(cluster_N: np.ndarray, merit_N: np.ndarray, name_N: np.ndarray,
     return np.asarray(order[starts])
 
 
-def candidates(cluster_N: np.ndarray, merit_N: np.ndarray, name_N: np.ndarray, gid_N: np.ndarray, partitions: int) -> list[pa.Table]:
+def candidates(
+    cluster_N: np.ndarray, merit_N: np.ndarray, name_N: np.ndarray, gid_N: np.ndarray, partitions: int
+) -> list[pa.Table]:
     """CANDIDATE pieces, partitioned by cluster."""
     table = pa.table({"cluster": cluster_N, "merit": merit_N, "name": name_N, "gid": gid_N})
     return list(partitioned(table, (cluster_N % np.uint64(partitions)).astype(np.int64), CANDIDATE))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jql.annotator.histogram import merge, quantile, ranks
+from jql.annotator.histogram import BINS, merge, quantile, ranks
 from jql.engine.receipt import Receipt
 from jql.errors import RecipeError
 
@@ -31,7 +31,12 @@ class Cuts:
     def to_json(self) -> dict[str, Any]:
         """Cuts as they stand in cuts.json and the manifest."""
         languages = {
-            code: {"documents": n, "cuts": dict(zip(self.heads, map(float, self.values[code]), strict=True)) if code in self.values else None}
+            code: {
+                "documents": n,
+                "cuts": dict(zip(self.heads, map(float, self.values[code]), strict=True))
+                if code in self.values
+                else None,
+            }
             for code, n in sorted(self.counts.items())
         }
         return {"quantile": self.quantile, "heads": self.heads, "languages": languages}
@@ -55,8 +60,9 @@ def make_cuts(receipts: Iterable[Receipt], heads: list[str], share: float, min_d
     merged: dict[str, np.ndarray] = {}
     for receipt in receipts:
         for language, packed in receipt.stats["histograms"].items():
-            found = np.stack([merge([packed[head]]) for head in heads])
-            merged[language] = merged[language] + found if language in merged else found
+            total = merged.setdefault(language, np.zeros((len(heads), BINS), np.int64))
+            for i, head in enumerate(heads):
+                merge([packed[head]], into=total[i])
     counts = {language: int(hist[0].sum()) for language, hist in merged.items()}
     values = {
         language: np.array([quantile(hist[i], share) for i in range(len(heads))])

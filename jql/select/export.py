@@ -1,5 +1,6 @@
 """The export stage: kept documents as Parquet by language, a manifest, and a card that `datasets` reads."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,9 @@ from jql.engine import storage
 from jql.engine.plan import Unit
 from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Output, Stage
+from jql.errors import RecipeError
 from jql.recipe import Recipe
+from jql.select.card import PENDING
 
 VERSION = 1
 COLUMNS: dict[str, pa.DataType] = {
@@ -53,28 +56,36 @@ class ExportWorker:
             table, reasons = self._member(Unit(member["index"], member["source"], 0, member))
             output.rows_in += len(reasons)
             output.drops.update(r for r in reasons if r is not None)
-            table = table.filter(pa.array([r is None for r in reasons], pa.bool_()))
             for language in sorted(set(table.column("language").to_pylist())):
                 kept.setdefault(language, []).append(table.filter(pc.equal(table.column("language"), language)))
-        output.tables = {language: (self.schema, kept[language]) for language in sorted(kept)}
+        # One piece a language: pieces are row groups, and a unit holds only few documents of most languages.
+        output.tables = {language: (self.schema, [pa.concat_tables(kept[language])]) for language in sorted(kept)}
         counts = {language: sum(t.num_rows for t in tables) for language, tables in sorted(kept.items())}
-        chars = {language: sum(int(pc.sum(pc.utf8_length(t.column("text"))).as_py() or 0) for t in ts) for language, ts in sorted(kept.items())}
+        chars = {
+            language: sum(int(pc.sum(pc.utf8_length(t.column("text"))).as_py() or 0) for t in ts)
+            for language, ts in sorted(kept.items())
+        }
         output.stats = {"documents": counts, "characters": chars}
         return output
 
     def _member(self, unit: Unit) -> tuple[pa.Table, list[str | None]]:
-        """All documents of a unit with the export's columns, and why each is dropped (None: kept)."""
+        """The kept documents of a unit with the export's columns, and why each document is dropped (None: kept)."""
+        reasons = storage.read_table(unit.payload["decisions"], ["reason"]).column("reason")
+        if not reasons.null_count:  # also a unit whose texts could not be read for scoring
+            return self.schema.empty_table(), reasons.to_pylist()
         table = read_documents(unit, COLUMNS, self.language)
         columns = {name: table.column(name) for name in COLUMNS}
+        nulls = pa.nulls(table.num_rows)
         if self.clustered:
-            clusters = storage.read_table(unit.payload["clusters"], ["cluster", "cluster_size"])
-            columns |= {name: clusters.column(name) for name in ("cluster", "cluster_size")}
+            path = unit.payload.get("clusters")
+            clusters = storage.read_table(path) if path else {"cluster": nulls, "cluster_size": nulls}
+            columns |= {name: clusters[name] for name in ("cluster", "cluster_size")}
         if self.heads:
-            scores = storage.read_table(unit.payload["scores"], self.heads)
-            columns |= {f"score_{head}": scores.column(head) for head in self.heads}
-        decisions = storage.read_table(unit.payload["decisions"], ["reason"])
-        # A dropped row may have no text; the schema asks for one only of what is kept.
-        return pa.table(columns).select(self.schema.names).cast(self.schema), decisions.column("reason").to_pylist()
+            path = unit.payload.get("scores")
+            scores = storage.read_table(path, self.heads) if path else dict.fromkeys(self.heads, nulls)
+            columns |= {f"score_{head}": scores[head] for head in self.heads}
+        kept = pa.table(columns).filter(pc.is_null(reasons))
+        return kept.select(self.schema.names).cast(self.schema), reasons.to_pylist()
 
 
 def group_units(counts: list[int], size: int) -> list[list[int]]:
@@ -91,7 +102,12 @@ def group_units(counts: list[int], size: int) -> list[list[int]]:
 
 
 def run_export(
-    recipe: Recipe, run: StageRunner, documents: Documents, clusters: StageRun | None, scores: StageRun | None, decisions: StageRun
+    recipe: Recipe,
+    run: StageRunner,
+    documents: Documents,
+    clusters: StageRun | None,
+    scores: StageRun | None,
+    decisions: StageRun,
 ) -> StageRun:
     """Write the kept documents below the run folder; `publish` makes them visible."""
     heads: list[str] = []
@@ -105,13 +121,15 @@ def run_export(
     def units() -> Iterator[Unit]:
         tables = {"clusters": clusters, "scores": scores, "decisions": decisions}
         paths = {name: {r.unit: stage.path(r) for r in stage.receipts()} for name, stage in tables.items() if stage}
-        members = list(documents.units())
         kept = {r.unit: r.accepted for r in decisions.receipts()}
+        members = [
+            u for u in documents.units() if u.index in kept
+        ]  # without those that are missing, if that is tolerated
         for number, group in enumerate(group_units([kept[u.index] for u in members], recipe.export.file_documents)):
-            payload = [
-                {**members[i].payload, "index": members[i].index, "source": members[i].source, **{n: p[members[i].index] for n, p in paths.items()}}
-                for i in group
-            ]
+            payload = []
+            for member in (members[i] for i in group):
+                found = {name: path[member.index] for name, path in paths.items() if member.index in path}
+                payload.append({**member.payload, "index": member.index, "source": member.source, **found})
             yield Unit(number, f"group {number}", sum(members[i].weight for i in group), {"members": payload})
 
     stage = Stage("export", VERSION, recipe.export.deciding(), inputs, ExportWorker, settings, "filter", "export_crash")
@@ -119,26 +137,51 @@ def run_export(
 
 
 def publish(export: StageRun, target: str) -> dict[str, Any]:
-    """Put the committed files under their final names, LANGUAGE/NNNNN.parquet, and remove what is not among them.
+    """Put the committed files under their final names, data/LANGUAGE/NNNNN.parquet; those of an earlier export go.
+
+    From here until `write_card` the target has no manifest but a list of what may be in it, for whoever comes next.
 
     Returns:
         Language -> documents, characters, files.
+
+    Raises:
+        RecipeError: the target's data folder holds files that no export of jql wrote.
     """
     found: dict[str, Any] = {}
-    names = set()
+    sources: dict[str, str] = {}
     for receipt in export.receipts():
         for language, file in receipt.files.items():
             name = f"data/{language}/{receipt.unit:05d}.parquet"
-            storage.copy(export.path(receipt, language), storage.join(target, name))
-            names.add(name)
+            sources[name] = export.path(receipt, language)
             entry = found.setdefault(language, {"documents": 0, "characters": 0, "files": []})
             entry["documents"] += receipt.stats["documents"][language]
             entry["characters"] += receipt.stats["characters"][language]
             entry["files"].append({"name": name, "rows": file.rows, "bytes": file.bytes, "sha256": file.sha256})
-    for name in storage.find(storage.join(target, "data")):
-        if f"data/{name}" not in names:
-            storage.delete(storage.join(target, "data", name))
+    there = {f"data/{name}" for name in storage.find(storage.join(target, "data"))}
+    ours = _published(target)
+    if foreign := sorted(there - ours):
+        raise RecipeError(
+            f"export.path: {target} holds {len(foreign)} files that are not from an export of jql ({foreign[0]}); "
+            "choose another folder, or move them away"
+        )
+    storage.put(storage.join(target, PENDING), json.dumps(sorted(ours | sources.keys())).encode())
+    storage.delete(storage.join(target, "manifest.json"))
+    for name in sorted(there - sources.keys()):
+        storage.delete(storage.join(target, name))
+    for name, source in sources.items():
+        storage.copy(source, storage.join(target, name))
     return dict(sorted(found.items()))
+
+
+def _published(target: str) -> set[str]:
+    """Names that earlier exports gave to files in a folder, also those that were stopped half way."""
+    names: set[str] = set()
+    if storage.exists(path := storage.join(target, "manifest.json")):
+        manifest = json.loads(storage.read_bytes(path))
+        names |= {file["name"] for entry in manifest.get("export", {}).values() for file in entry["files"]}
+    if storage.exists(path := storage.join(target, PENDING)):
+        names |= set(json.loads(storage.read_bytes(path)))
+    return names
 
 
 def drop_counts(decisions: StageRun) -> dict[str, Counter[str]]:

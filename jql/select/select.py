@@ -1,17 +1,18 @@
 """The select stage: cuts from the receipts, a verdict on every document, one copy of each cluster, decisions.
 
-    candidates  per document unit   documents that pass and have near-duplicates       partitioned by cluster
-    copies      per partition       the copy of each cluster to keep                   partitioned by document unit
-    decisions   per document unit   the DECISION table, aligned with the documents
+candidates  per document unit   documents that pass and have near-duplicates       partitioned by cluster
+copies      per partition       the copy of each cluster to keep                   partitioned by document unit
+decisions   per document unit   the DECISION table, aligned with the documents
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jql.annotator.annotator import Annotator
 from jql.dedup.dedup import read_part
@@ -49,58 +50,66 @@ class Verdicts:
     rank: np.ndarray
 
 
-def judge(unit: Unit, rules: Rules, language: str | None) -> Verdicts:
-    """The verdict on every document of a unit, near-duplicates aside."""
-    extra = {"longest": ["text"], "newest": ["date"]}.get(rules.copy, [])
-    table = read_documents(unit, ["filter_reason", *extra], language)
-    reasons: list[str | None] = table.column("problem").to_pylist()
+def judge(unit: Unit, rules: Rules, language: str | None, columns: Sequence[str] = ()) -> Verdicts:
+    """The verdict on every document of a unit, near-duplicates aside; `columns` are read for other uses."""
+    table = read_documents(unit, ["filter_reason", *columns], language)
+    nulls = pa.nulls(table.num_rows, pa.string())
+    reason = table.column("problem")
     if "clusters" not in unit.payload:  # with clusters, documents that share an id are copies of one
-        for row in np.flatnonzero(repeated_ids(table)):
-            reasons[row] = "duplicate_id"
+        reason = pc.coalesce(reason, pc.if_else(pa.array(repeated_ids(table)), "duplicate_id", nulls))
     if rules.by != "annotator":
-        for row, found in enumerate(table.column("filter_reason").to_pylist()):
-            if reasons[row] is None and found is not None:
-                reasons[row] = f"heuristics_{found}"
-    rank = np.full(table.num_rows, np.nan)
-    if rules.cuts is not None:
-        scores = storage.read_table(unit.payload["scores"])
-        for row, why in enumerate(scores.column("reason").to_pylist()):
-            reasons[row] = reasons[row] or why
-        points = np.stack([scores.column(h).to_numpy() for h in rules.cuts.heads], axis=1)
-        _cut(rules, points, np.array(table.column("language").to_pylist(), object), reasons, rank)
-    return Verdicts(table, reasons, rank)
+        reason = pc.coalesce(reason, pc.binary_join_element_wise("heuristics", table.column("filter_reason"), "_"))
+    verdicts = Verdicts(table, reason.to_pylist(), np.full(table.num_rows, np.nan))
+    if rules.cuts is None:
+        return verdicts
+    if "scores" not in unit.payload:  # a unit that the annotate stage was allowed to miss
+        verdicts.reasons = [r or "not_scored" for r in verdicts.reasons]
+        return verdicts
+    scores = storage.read_table(unit.payload["scores"])
+    verdicts.reasons = pc.coalesce(reason, scores.column("reason")).to_pylist()
+    points = np.stack([scores.column(h).to_numpy() for h in rules.cuts.heads], axis=1)
+    _cut(rules, rules.cuts, points, verdicts)
+    return verdicts
 
 
-def _cut(rules: Rules, points_NH: np.ndarray, languages_N: np.ndarray, reasons: list[str | None], rank_N: np.ndarray) -> None:
+def _cut(rules: Rules, cuts: Cuts, points_NH: np.ndarray, verdicts: Verdicts) -> None:
     """Fill in ranks, and the reasons of the documents that the heads drop."""
-    cuts = rules.cuts
-    assert cuts is not None
-    open_N = np.array([r is None for r in reasons], bool)
+    languages_N = np.array(verdicts.table.column("language").to_pylist(), object)
+    open_N = np.array([r is None for r in verdicts.reasons], bool)
     for language in sorted(set(languages_N[open_N].tolist())):
         rows = np.flatnonzero(open_N & (languages_N == language))
-        rank_N[rows] = mean_ranks(points_NH[rows], cuts.histograms[language])
+        histograms = cuts.histograms.get(
+            language
+        )  # none where all that was scored stands for a document counted elsewhere
+        if histograms is not None:
+            verdicts.rank[rows] = mean_ranks(points_NH[rows], histograms)
         if rules.by == "heuristics":
             continue
-        if language not in cuts.values:
+        if histograms is None or language not in cuts.values:
             verdict, why = np.zeros(len(rows), bool), "too_few_documents"
         else:
-            verdict = passes(points_NH[rows], cuts.values[language], rules.rule, cuts.histograms[language], cuts.quantile)
+            verdict = passes(points_NH[rows], cuts.values[language], rules.rule, histograms, cuts.quantile)
             why = "below_cut"
         for row in rows[~verdict]:
-            reasons[row] = why
+            verdicts.reasons[row] = why
+
+
+COPY_COLUMNS = {"longest": ["text"], "newest": ["date"]}
+"""What the choice of a copy needs of the documents."""
 
 
 def merit(rules: Rules, verdicts: Verdicts, rows: np.ndarray) -> np.ndarray:
     """float64 (R,): what makes a copy the one to keep; larger is better, equal ones are told apart by id hash."""
     if rules.copy == "best":
-        return np.nan_to_num(verdicts.rank[rows], nan=-1.0)
+        return np.asarray(np.nan_to_num(verdicts.rank[rows], nan=-1.0))
+    found = verdicts.table.take(pa.array(rows))
     if rules.copy == "longest":
-        texts = verdicts.table.column("text")
-        return np.array([len(texts[int(row)].as_py()) for row in rows], np.float64)
-    if rules.copy == "newest":
-        dates = verdicts.table.column("date")
-        digits = ["".join(c for c in (dates[int(row)].as_py() or "") if c.isdigit())[:14] for row in rows]
-        return np.array([float(d.ljust(14, "0")) for d in digits])
+        return np.asarray(pc.utf8_length(found.column("text")).to_numpy(), np.float64)
+    if rules.copy == "newest":  # 2024-05-01T10:00:00Z as the number 20240501100000, a shorter one filled up
+        digits = pc.utf8_slice_codeunits(
+            pc.replace_substring_regex(found.column("date").fill_null(""), "[^0-9]", ""), 0, 14
+        )
+        return np.asarray(pc.utf8_rpad(digits, 14, "0").cast(pa.float64()).to_numpy())
     return np.zeros(len(rows))
 
 
@@ -113,14 +122,18 @@ class CandidateWorker:
     def __call__(self, unit: Unit, guard: Guard) -> Output:
         """CANDIDATE rows."""
         guard.arm(100)
-        verdicts = judge(unit, self.rules, self.language)
+        verdicts = judge(unit, self.rules, self.language, COPY_COLUMNS.get(self.rules.copy, ()))
+        if "clusters" not in unit.payload:
+            return Output({"": (CANDIDATE, [])}, verdicts.table.num_rows)
         clusters = storage.read_table(unit.payload["clusters"], ["cluster", "cluster_size"])
         size = clusters.column("cluster_size").fill_null(1).to_numpy()
         rows = np.flatnonzero((size > 1) & np.array([r is None for r in verdicts.reasons], bool))
         cluster = clusters.column("cluster").fill_null(0).to_numpy()[rows]
         ids = verdicts.table.column("id").to_pylist()
         names = np.array([document_name(ids[row]) for row in rows], np.uint64)
-        pieces = candidates(cluster, merit(self.rules, verdicts, rows), names, rows + (unit.index << 32), self.partitions)
+        pieces = candidates(
+            cluster, merit(self.rules, verdicts, rows), names, rows + (unit.index << 32), self.partitions
+        )
         return Output({"": (CANDIDATE, pieces)}, verdicts.table.num_rows)
 
 
@@ -135,7 +148,7 @@ class DecisionWorker:
         guard.arm(100)
         verdicts = judge(unit, self.rules, self.language)
         reasons = verdicts.reasons
-        if self.copies is not None:
+        if self.copies is not None and "clusters" in unit.payload:
             chosen = read_part(self.copies, unit.index % self.partitions, ["gid"]).column("gid").to_numpy()
             ours = set((chosen[chosen >> 32 == unit.index] & 0xFFFFFFFF).tolist())
             sizes = storage.read_table(unit.payload["clusters"], ["cluster_size"]).column(0).fill_null(1).to_pylist()
@@ -184,9 +197,9 @@ def run_select(
         cluster_paths = {r.unit: clusters.path(r) for r in clusters.receipts()} if clusters else {}
         score_paths = {r.unit: scores.path(r) for r in scores.receipts()} if scores else {}
         for unit in documents.units():
-            extra = {"clusters": cluster_paths[unit.index]} if clusters else {}
-            extra |= {"scores": score_paths[unit.index]} if scores else {}
-            yield Unit(unit.index, unit.source, unit.weight, {**unit.payload, **extra})
+            tables = {"clusters": cluster_paths.get(unit.index), "scores": score_paths.get(unit.index)}
+            payload = {**unit.payload, **{name: path for name, path in tables.items() if path}}
+            yield Unit(unit.index, unit.source, unit.weight, payload)
 
     copies: list[str] | None = None
     if clusters is not None and wish.copy_kept != "every":

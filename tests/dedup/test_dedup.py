@@ -10,7 +10,25 @@ from jql.engine.progress import console
 from jql.pipeline import run_recipe
 from jql.recipe import make_recipe
 
-WORDS = ["river", "stone", "light", "energy", "number", "school", "history", "music", "market", "garden", "island", "winter", "bridge", "engine", "paper", "forest", "lake"]
+WORDS = [
+    "river",
+    "stone",
+    "light",
+    "energy",
+    "number",
+    "school",
+    "history",
+    "music",
+    "market",
+    "garden",
+    "island",
+    "winter",
+    "bridge",
+    "engine",
+    "paper",
+    "forest",
+    "lake",
+]
 
 
 def documents():

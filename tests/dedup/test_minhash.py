@@ -1,9 +1,11 @@
 """Band keys: equal texts share all, similar ones some as often as the formula says, languages none."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from jql.dedup.minhash import BANDS, ROWS, band_keys, document_name
+from jql.dedup.minhash import BANDS, CHUNK, ROWS, band_keys, document_name
 
 TEXT = (
     "The mill wheel turns in the stream below the dam and grinds the grain of the whole valley into flour every autumn."
@@ -54,3 +56,15 @@ def test_pairs_are_found_as_often_as_the_formula_says(similarity):
 def test_names_are_hashes_of_ids():
     assert document_name("a") == document_name("a") != document_name("b")
     assert 0 <= document_name("\ud800") < 2**64
+
+
+def test_a_text_that_is_hashed_in_pieces_has_the_keys_of_the_whole():
+    words = [f"word{i}" for i in range(4 * CHUNK)]
+    keys = set(band_keys(" ".join(words), "eng_Latn").tolist())
+    turned = " ".join(words[CHUNK // 2 :] + words[: CHUNK // 2])  # the same shingles but four, in other pieces
+    tracemalloc.start()
+    again = set(band_keys(turned, "eng_Latn").tolist())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(keys & again) >= BANDS - 1
+    assert peak < 250e6  # all products at once would take 360 MB

@@ -39,7 +39,11 @@ def test_a_small_language_gets_no_cut():
 
 @pytest.mark.parametrize(
     ("rule", "expected"),
-    [("all", [True, False, False, False]), ("any", [True, True, True, False]), ("majority", [True, True, False, False])],
+    [
+        ("all", [True, False, False, False]),
+        ("any", [True, True, True, False]),
+        ("majority", [True, True, False, False]),
+    ],
 )
 def test_rules_by_hand(rule, expected):
     points = np.array([[3, 3, 3], [3, 3, 1], [1, 1, 3], [1, 1, 1]], float)
@@ -101,7 +105,9 @@ def test_the_best_of_a_cluster_most_merit_then_smallest_name_then_first():
     assert sorted(best_of_each(cluster, merit, name, gid).tolist()) == [2, 4, 5]
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=40), st.randoms())
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=40), st.randoms()
+)
 def test_the_choice_does_not_depend_on_the_order_of_candidates(rows, random):
     rows = [(*row, gid) for gid, row in enumerate(rows)]
     mixed = random.sample(rows, len(rows))

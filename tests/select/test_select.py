@@ -15,7 +15,24 @@ from jql.errors import RecipeError
 from jql.pipeline import run_recipe
 from jql.recipe import make_recipe
 
-WORDS = "river stone light energy number school history music market garden island winter bridge engine paper forest".split()
+WORDS = [
+    "river",
+    "stone",
+    "light",
+    "energy",
+    "number",
+    "school",
+    "history",
+    "music",
+    "market",
+    "garden",
+    "island",
+    "winter",
+    "bridge",
+    "engine",
+    "paper",
+    "forest",
+]
 STORY = "Long ago a miller built a wheel below the dam, and the stream turned it day and night to grind the grain of the valley. "
 
 
@@ -24,18 +41,36 @@ def texts():
     for i in range(40):
         yield "eng_Latn", " ".join(random.choices(WORDS, k=40)) + f" in lesson {i}.", None
     for i in range(30):
-        yield "swe_Latn", f"Lektion {i}. " + " ".join(random.choices(WORDS, k=40)), "gopher_short_doc" if i % 3 == 0 else None
+        yield (
+            "swe_Latn",
+            f"Lektion {i}. " + " ".join(random.choices(WORDS, k=40)),
+            "gopher_short_doc" if i % 3 == 0 else None,
+        )
     for i in range(5):
         yield "isl_Latn", f"Kennslustund {i} um vatn, ís og eld á Íslandi og hvernig fjöllin urðu til.", None
 
 
 def rows():
     made = [
-        {"id": f"d{n}", "text": text, "language": code, "filter_reason": reason, "date": f"2024-01-{1 + n % 28:02d}T00:00:00Z", "url": f"https://a.example/{n}"}
+        {
+            "id": f"d{n}",
+            "text": text,
+            "language": code,
+            "filter_reason": reason,
+            "date": f"2024-01-{1 + n % 28:02d}T00:00:00Z",
+            "url": f"https://a.example/{n}",
+        }
         for n, (code, text, reason) in enumerate(texts())
     ]
-    copies = [("old", "2020-05-01", STORY * 3), ("new", "2025-05-01", STORY * 3), ("long", "2021-05-01", STORY * 3 + "The end of it.")]
-    return made + [{"id": i, "text": t, "language": "eng_Latn", "filter_reason": None, "date": d, "url": None} for i, d, t in copies]
+    copies = [
+        ("old", "2020-05-01", STORY * 3),
+        ("new", "2025-05-01", STORY * 3),
+        ("long", "2021-05-01", STORY * 3 + "The end of it."),
+    ]
+    return made + [
+        {"id": i, "text": t, "language": "eng_Latn", "filter_reason": None, "date": d, "url": None}
+        for i, d, t in copies
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +116,9 @@ def test_decisions_are_aligned_and_reasons_stand_where_nothing_is_kept(documents
     assert summary["total"]["documents"] == len(rows()) == summary["total"]["kept"] + sum(summary["dropped"].values())
 
 
-@pytest.mark.parametrize(("copy", "kept"), [("longest", ["long"]), ("newest", ["new"]), ("every", ["long", "new", "old"])])
+@pytest.mark.parametrize(
+    ("copy", "kept"), [("longest", ["long"]), ("newest", ["new"]), ("every", ["long", "new", "old"])]
+)
 def test_the_copy_that_is_kept(documents, folder, copy, kept):
     select(documents, folder, stages=("dedup", "annotate", "select"), copy=copy, quantile=0.0)
     copies = {d["id"]: d for d in decisions(folder) if d["id"].isalpha()}
