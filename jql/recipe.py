@@ -136,7 +136,7 @@ class Export(Part):
 
     path: str | None = Field(None, json_schema_extra=_MEANS)
     """Where to; none takes RUN/dataset."""
-    file_documents: Positive = 500_000
+    file_documents: Positive = 100_000
     """About so many kept documents go into the files of one group of inputs."""
 
 
