@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import xxhash
 
 from jql.engine import storage
 from jql.engine.fingerprint import digest_of, identify_file
@@ -320,6 +321,11 @@ def _normalise(table: pa.Table, names: Callable[[], list[str]], wanted: list[str
     out = {"id": ids, "language": codes, "problem": problem}
     out |= {name: have[name].cast(_kind(name)) if name in have else pa.nulls(n, _kind(name)) for name in wanted}
     return pa.table(out)
+
+
+def document_name(id: str) -> int:
+    """64-bit hash of a document's id: what names a document, and a cluster, whatever the order of the inputs."""
+    return xxhash.xxh3_64_intdigest(id.encode("utf-8", "surrogatepass"))
 
 
 def repeated_ids(table: pa.Table) -> np.ndarray:

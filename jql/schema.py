@@ -56,7 +56,7 @@ CLUSTER = pa.schema(
         ("representative", pa.bool_()),
     ]
 )
-"""Aligned with the documents. `cluster` is the smallest id hash of its members, so it does not depend on input order."""
+"""Aligned with the documents. `cluster` is the smallest id hash of its members, so input order is no matter."""
 
 DECISION = pa.schema(
     [

@@ -6,6 +6,7 @@ from collections import Counter
 
 from jql.languages import languages
 
+
 def pairs(text: str) -> dict[str, str]:
     """A dictionary from words like key:value."""
     return dict(word.split(":", 1) for word in text.split())

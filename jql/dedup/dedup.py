@@ -11,16 +11,16 @@ Documents that share an id count as copies of one document, however much their t
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from jql.dedup import stars
-from jql.dedup.minhash import BANDS, NGRAM, ROWS, band_keys, document_name
-from jql.documents import Documents, read_documents
-from jql.engine import storage
+from jql.dedup.minhash import BANDS, NGRAM, ROWS, band_keys
+from jql.documents import Documents, document_name, read_documents
+from jql.engine.exchange import partitioned, read_part
 from jql.engine.plan import Unit
 from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Law, Output, Stage
@@ -47,26 +47,6 @@ MEMBER = pa.schema(
 # Bytes of documents on disk to a partition: about a million web pages, 15 million keys, 450 MB in its process.
 PARTITION_BYTES = 2 << 30
 MAX_ROUNDS = 40
-
-
-def partitioned(table: pa.Table, parts: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows of a table with their partition, one piece (so one row group) a partition, in order of the partition.
-
-    Args:
-        parts: int (N,), partition of each row. Order within a partition is kept.
-    """
-    order = np.argsort(parts, kind="stable")
-    ordered = table.take(pa.array(order)).add_column(0, "part", pa.array(parts[order].astype(np.int32)))
-    bounds = np.flatnonzero(np.diff(parts[order])) + 1
-    for a, b in zip([0, *bounds], [*bounds, len(order)], strict=True):
-        if b > a:
-            yield ordered.slice(a, b - a).cast(schema)
-
-
-def read_part(paths: list[str], part: int, columns: Sequence[str]) -> pa.Table:
-    """The rows of one partition in many files; only its row groups are read."""
-    tables = [storage.read_table(path, columns, [("part", "=", part)]) for path in paths]
-    return pa.concat_tables(tables)
 
 
 def _edge_array(table: pa.Table) -> np.ndarray:

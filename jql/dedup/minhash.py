@@ -13,11 +13,6 @@ CHUNK = 50_000  # shingles hashed at a time: 112 products each, so a text of any
 """As FineWeb2: documents of similarity s share a band with probability 1 - (1 - s^8)^14, one half at about 0.72."""
 
 
-def document_name(id: str) -> int:
-    """64-bit hash of a document's id: what names a document, and a cluster, whatever the order of the inputs."""
-    return xxhash.xxh3_64_intdigest(id.encode("utf-8", "surrogatepass"))
-
-
 @lru_cache(128)
 def _signer(language: str) -> Any:
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature

@@ -21,8 +21,8 @@ def card_text(manifest: dict[str, Any]) -> str:
     """README.md of the export."""
     summary = manifest["summary"]
     rows = [
-        f"| {code} | {entry['documents']:,} | {entry.get('representatives', entry['documents']):,} | {entry['kept']:,} | "
-        f"{manifest['export'].get(code, {}).get('characters', 0):,} | {cut_words(manifest, code)} |"
+        f"| {code} | {entry['documents']:,} | {entry.get('representatives', entry['documents']):,} | "
+        f"{entry['kept']:,} | {manifest['export'].get(code, {}).get('characters', 0):,} | {cut_words(manifest, code)} |"
         for code, entry in summary["languages"].items()
     ]
     total = summary["total"]
@@ -34,8 +34,8 @@ def card_text(manifest: dict[str, Any]) -> str:
 
 {total["kept"]:,} of {total["documents"]:,} documents, selected per language with jql {manifest["jql"]}.
 
-- Selection: `{select["by"]}`, each head's cut at quantile {select["quantile"]} of its language, rule `{select["rule"]}`, copy of
-  near-duplicates: `{select["copy"]}`.
+- Selection: `{select["by"]}`, each head's cut at quantile {select["quantile"]} of its language, rule
+  `{select["rule"]}`, copy of near-duplicates: `{select["copy"]}`.
 - Annotator: {manifest["annotator"] or "none"}.
 - Run `{manifest["fingerprints"]["export"][:16]}`; inputs, fingerprints and every count are in `manifest.json`.
 
@@ -47,8 +47,8 @@ def card_text(manifest: dict[str, Any]) -> str:
 | --- | --: |
 {dropped}
 
-Texts come from the web and belong to their authors; e-mail and public IP addresses of crawled pages are masked. Scores are
-a model's reading of a rubric, not a judgment of people.
+Texts come from the web and belong to their authors; e-mail and public IP addresses of crawled pages are masked.
+Scores are a model's reading of a rubric, not a judgment of people.
 """
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from jql.dedup.dedup import partitioned, read_part
+from jql.engine.exchange import partitioned, read_part
 from jql.engine.plan import Unit
 from jql.engine.stage import Guard, Output
 
@@ -20,7 +20,7 @@ CHOSEN = pa.schema([("part", pa.int32()), ("gid", pa.int64())])
 
 
 def best_of_each(cluster_N: np.ndarray, merit_N: np.ndarray, name_N: np.ndarray, gid_N: np.ndarray) -> np.ndarray:
-    """int64: positions of the best member of every cluster: most merit, then smallest id hash, then first in the input."""
+    """int64: positions of the best member of every cluster: most merit, then smallest id hash, then input order."""
     order = np.lexsort((gid_N, name_N, -merit_N, cluster_N))
     ordered = cluster_N[order]
     starts = np.ones(len(order), bool)

@@ -79,7 +79,7 @@ def mean_ranks(scores_NH: np.ndarray, histograms_HB: np.ndarray) -> np.ndarray:
 
 
 def passes(scores_NH: np.ndarray, cuts_H: np.ndarray, rule: str, histograms_HB: np.ndarray, share: float) -> np.ndarray:
-    """bool (N,): which documents of one language the heads keep.
+    """Bool (N,): which documents of one language the heads keep.
 
     `all` keeps what every head has at or above its cut, as published; so it keeps less than 1 - share.
     `mean` keeps a document whose mean rank is at or above the share.

@@ -15,10 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jql.annotator.annotator import Annotator
-from jql.dedup.dedup import read_part
-from jql.dedup.minhash import document_name
-from jql.documents import Documents, read_documents, repeated_ids
+from jql.documents import Documents, document_name, read_documents, repeated_ids
 from jql.engine import storage
+from jql.engine.exchange import read_part
 from jql.engine.plan import Unit
 from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Output, Stage
@@ -43,7 +42,7 @@ class Rules:
 
 @dataclass
 class Verdicts:
-    """The documents of a unit: `reason` is None where a document passes; `rank` is its mean rank, NaN without scores."""
+    """The documents of a unit: `reason` is None where a document passes; `rank` is its mean rank, else NaN."""
 
     table: pa.Table
     reasons: list[str | None]

@@ -6,7 +6,8 @@ from itertools import islice, product
 import numpy as np
 import pytest
 
-from jql.dedup.minhash import BANDS, CHUNK, ROWS, band_keys, document_name
+from jql.dedup.minhash import BANDS, CHUNK, ROWS, band_keys
+from jql.documents import document_name
 
 TEXT = (
     "The mill wheel turns in the stream below the dam and grinds the grain of the whole valley into flour every autumn."
