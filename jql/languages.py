@@ -3,6 +3,7 @@
 import csv
 import difflib
 import functools
+import re
 from dataclasses import dataclass
 
 from jql.errors import RecipeError
@@ -20,6 +21,9 @@ ALIASES = {
     "sh": ("srp_Latn", "hrv_Latn", "bos_Latn"),
     "hbs": ("srp_Latn", "hrv_Latn", "bos_Latn"),
 }
+
+
+_CODE = re.compile("[a-z]{3}_[A-Z][a-z]{3}")
 
 
 @dataclass(frozen=True)
@@ -84,3 +88,17 @@ def check_language(code: str) -> str:
     near = suggestions(code)
     hint = f"did you mean {' or '.join(near)}?" if near else "see data/languages.csv for the codes."
     raise RecipeError(f"unknown language {code!r}: expected a code like deu_Latn (iso639-3_Script); {hint}")
+
+
+def canonical_language(code: str) -> str:
+    """A code as iso639-3_Script; one that names a single language of ours in another way is completed, else und."""
+    if _CODE.fullmatch(code):
+        return code
+    head, _, script = code.replace("-", "_").partition("_")
+    head = head.lower()
+    if head in ALIASES:
+        found = list(ALIASES[head])
+    else:
+        found = [k.code for k in languages().values() if head in (k.iso639_1, k.code[:3])]
+    found = [c for c in found if not script or c.endswith(f"_{script.title()}")]
+    return found[0] if len(found) == 1 else "und"

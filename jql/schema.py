@@ -46,7 +46,7 @@ DOCUMENT = pa.schema(
         *[(f"signal_{name}", pa.float32()) for name in SIGNALS],
     ]
 )
-"""What crawl writes. FineWeb2's Parquet is read as one too: only `text` is required of an input (jql/documents.py)."""
+"""What crawl writes. FineWeb2's Parquet is read as one too: only `text` is required of an input (jql/documents/)."""
 
 CLUSTER = pa.schema(
     [

@@ -14,9 +14,10 @@ from conftest import SHARED, needs_shared
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jql.documents import Documents, canonical_language, read_documents, repeated_ids
+from jql.documents import Documents, read_documents, repeated_ids
 from jql.engine.plan import Unit
 from jql.errors import DataError, InputError
+from jql.languages import canonical_language
 
 TEXT = "Ein Satz über Flüsse und Berge."
 
