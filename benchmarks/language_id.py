@@ -5,7 +5,7 @@
 Prints one JSON line. The labels of HPLT pages are another identifier's, without Serbian in Latin letters: more than
 half of the pages labelled bos_Latn are Serbian (web_words_by_label). `--parallel` adds close languages on professional
 translations (NTREX: column source is "ntrex", column translation), whose labels are certain; six sentences make one
-text, every second text is left out because the marker words in jql/crawl/close_languages.py were looked over against it.
+text, every second text is left out, as the words in jql/crawl/close_languages.py were looked over against it.
 """
 
 import argparse

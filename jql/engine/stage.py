@@ -77,7 +77,8 @@ class Guard:
         previous = signal.signal(signal.SIGALRM, _raise_timeout) if soft else None
         self.arm()
         if soft:
-            signal.setitimer(signal.ITIMER_REAL, self.soft_s)
+            # Again every second: an alarm that strikes inside a destructor or a callback is swallowed there.
+            signal.setitimer(signal.ITIMER_REAL, self.soft_s, 1.0)
         try:
             yield
         finally:

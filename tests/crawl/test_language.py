@@ -118,9 +118,7 @@ MARKED = {
 
 
 @pytest.mark.parametrize(("code", "text"), MARKED.items())
-def test_markers_decide_where_the_model_alone_is_wrong(
-    default: LanguageIdentifier, code: str, text: str
-) -> None:
+def test_markers_decide_where_the_model_alone_is_wrong(default: LanguageIdentifier, code: str, text: str) -> None:
     found, confidence = default.identify(text)
     assert found == code
     assert confidence > 0.9
