@@ -24,7 +24,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,57 +67,6 @@ def make_input(folder: Path, files: int, pages: int) -> None:
     write_warc(folder / "one" / "part-000.warc.gz", found[0::files])
 
 
-@lru_cache
-def datatrove_filters(language: str) -> tuple[Any, ...]:
-    """The three filters as FineWeb2 sets them, with our words; none for a language without thresholds."""
-    from datatrove.pipeline.filters import FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
-    from datatrove.utils.word_tokenizers import WordTokenizer
-
-    from jql.crawl.signals import CHAR_DUP, thresholds
-    from jql.crawl.words import split_words
-
-    class OurWords(WordTokenizer):  # type: ignore[misc]
-        def word_tokenize(self, text: str) -> list[str]:
-            return split_words(text, str(self.language))
-
-        def sent_tokenize(self, text: str) -> list[str]:
-            raise NotImplementedError
-
-        def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-            raise NotImplementedError
-
-    limits = thresholds().get(language)
-    if limits is None:
-        return ()
-    words = OurWords(language)
-    return (
-        GopherRepetitionFilter(
-            dup_line_frac=limits.dup_line,
-            dup_para_frac=None,
-            dup_line_char_frac=None,
-            dup_para_char_frac=None,
-            top_n_grams=tuple(limits.top.items()),
-            dup_n_grams=tuple(limits.dup.items()),
-            language=words,
-        ),
-        FineWebQualityFilter(
-            line_punct_thr=limits.line_punct,
-            short_line_thr=999,
-            char_duplicates_ratio=CHAR_DUP,
-            new_line_ratio=limits.newline_ratio,
-            language=words,
-        ),
-        GopherQualityFilter(
-            min_avg_word_length=limits.min_word_length,
-            max_avg_word_length=limits.max_word_length,
-            max_non_alpha_words_ratio=limits.alpha_words,
-            min_stop_words=2,
-            stop_words=sorted(limits.stop_words),
-            language=words,
-        ),
-    )
-
-
 def make_bare(own_signals: bool) -> Callable[[list[Path]], int]:
     """The loop of the bare calls over files; returns how many pages gave a text."""
     import cchardet
@@ -130,6 +78,7 @@ def make_bare(own_signals: bool) -> Callable[[list[Path]], int]:
     from warcio.archiveiterator import ArchiveIterator
 
     from jql.crawl.language import load_identifier
+    from jql.crawl.reference import reference_filters
     from jql.crawl.signals import signals
 
     urls = URLFilter()
@@ -156,7 +105,7 @@ def make_bare(own_signals: bool) -> Callable[[list[Path]], int]:
         if own_signals:
             signals(text, language)
         else:
-            for rule in datatrove_filters(language):
+            for rule in reference_filters(language):
                 rule.filter(Document(text, ""))
         for formatter in formatters:
             text = formatter.format(text)

@@ -22,77 +22,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from datatrove.data import Document
-from datatrove.pipeline.filters import FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
-from datatrove.utils.word_tokenizers import WordTokenizer
 
-from jql.crawl.signals import CHAR_DUP, Rule, filter_reason, rules, signals, thresholds
+from jql.crawl.reference import reference_reason
+from jql.crawl.signals import Rule, filter_reason, rules, signals, thresholds
 from jql.crawl.words import split_words
 from jql.schema import SIGNALS
 
 KEPT = "kept"
-
-
-class OurWords(WordTokenizer):  # type: ignore[misc, unused-ignore]  # datatrove has no types
-    """split_words as datatrove wants it."""
-
-    def word_tokenize(self, text: str) -> list[str]:
-        """As split_words."""
-        return split_words(text, str(self.language))
-
-    def sent_tokenize(self, text: str) -> list[str]:
-        """No filter asks for sentences."""
-        raise NotImplementedError
-
-    def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-        """No filter asks for spans."""
-        raise NotImplementedError
-
-
-def datatrove_reason(language: str) -> Callable[[str], str | None]:
-    """Make a function from a text to the first rule of datatrove's filters that it fails, with our words and limits."""
-    limits = thresholds()[language]
-    words = OurWords(language)
-    filters = (
-        GopherRepetitionFilter(
-            dup_line_frac=limits.dup_line,
-            dup_para_frac=None,
-            dup_line_char_frac=None,
-            dup_para_char_frac=None,
-            top_n_grams=tuple(limits.top.items()),
-            dup_n_grams=tuple(limits.dup.items()),
-            language=words,
-        ),
-        FineWebQualityFilter(
-            line_punct_thr=limits.line_punct,
-            short_line_thr=999,
-            char_duplicates_ratio=CHAR_DUP,
-            new_line_ratio=limits.newline_ratio,
-            language=words,
-        ),
-        GopherQualityFilter(
-            min_avg_word_length=limits.min_word_length,
-            max_avg_word_length=limits.max_word_length,
-            max_non_alpha_words_ratio=limits.alpha_words,
-            min_stop_words=2,
-            stop_words=sorted(limits.stop_words),
-            language=words,
-        ),
-    )
-
-    def reason(text: str) -> str | None:
-        for rule in filters:
-            result = rule.filter(Document(text=text, id=""))
-            if result is not True:
-                return str(result[1])
-        return None
-
-    return reason
 
 
 def seconds(work: Callable[[str], object], texts: list[str], rounds: int = 3) -> float:
@@ -163,7 +105,7 @@ def measure(path: Path) -> dict[str, Any]:
     values = np.array([signals(text, language) for text in texts])
     ours = [filter_reason(row, language) or KEPT for row in values]
     limits, fitted = fit(language, values, theirs)
-    reference = datatrove_reason(language)
+    reference = partial(reference_reason, language=language)
     took = {
         "split_words": seconds(lambda text: split_words(text, language), texts),
         "signals_and_reason": seconds(lambda text: filter_reason(signals(text, language), language), texts),

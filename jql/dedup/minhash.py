@@ -6,36 +6,22 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from jql.crawl.words import split_words
-
 BANDS, ROWS, NGRAM = 14, 8, 5
-CHUNK = 50_000  # shingles hashed at a time: 112 products each, so a text of any length takes at most 150 MB
 """As FineWeb2: documents of similarity s share a band with probability 1 - (1 - s^8)^14, one half at about 0.72."""
+CHUNK = 50_000  # shingles hashed at a time: 112 products each, so a text of any length takes at most 150 MB
 
 
 @lru_cache(128)
 def _signer(language: str) -> Any:
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
     from datatrove.utils.hashing import HashConfig
-    from datatrove.utils.word_tokenizers import WordTokenizer
 
-    class OurWords(WordTokenizer):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-
-        def word_tokenize(self, text: str) -> list[str]:
-            return split_words(text, language)
-
-        def sent_tokenize(self, text: str) -> list[str]:
-            return [text]
-
-        def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-            return [(0, len(text))]
+    from jql.crawl.reference import OurWords
 
     config = MinhashConfig(
         n_grams=NGRAM, num_buckets=BANDS, hashes_per_bucket=ROWS, hash_config=HashConfig(precision=64, hash_fc="xxhash")
     )
-    return MinhashDedupSignature(output_folder="memory://unused", config=config, language=OurWords())
+    return MinhashDedupSignature(output_folder="memory://unused", config=config, language=OurWords(language))
 
 
 def band_keys(text: str, language: str) -> np.ndarray | None:

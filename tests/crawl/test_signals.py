@@ -1,19 +1,16 @@
 """Signals by hand, and the reason to drop a document against datatrove's own filters with the same words and limits."""
 
 import time
-from functools import lru_cache
 from random import Random
 
 import numpy as np
 import pytest
-from datatrove.data import Document
-from datatrove.pipeline.filters import FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
 from datatrove.utils.text import PUNCTUATION_SET, TERMINAL_PUNCTUATION
-from datatrove.utils.word_tokenizers import WordTokenizer
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from jql.crawl.signals import CHAR_DUP, filter_reason, signals, thresholds
+from jql.crawl.reference import reference_reason
+from jql.crawl.signals import filter_reason, signals, thresholds
 from jql.crawl.words import SPACELESS, split_words
 from jql.languages import languages
 from jql.schema import SIGNALS
@@ -138,67 +135,6 @@ def test_stop_words_are_words() -> None:
     assert lost == {("bul_Cyrl", "г."), ("fin_Latn", "s.")}
 
 
-class OurWords(WordTokenizer):  # type: ignore[misc]  # datatrove has no types
-    """datatrove's interface to split_words."""
-
-    def word_tokenize(self, text: str) -> list[str]:
-        """As split_words."""
-        assert self.language is not None
-        return split_words(text, self.language)
-
-    def sent_tokenize(self, text: str) -> list[str]:
-        """No filter asks for sentences."""
-        raise NotImplementedError
-
-    def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-        """No filter asks for spans."""
-        raise NotImplementedError
-
-
-@lru_cache
-def datatrove_filters(
-    language: str,
-) -> tuple[GopherRepetitionFilter, FineWebQualityFilter, GopherQualityFilter]:
-    """The three filters as FineWeb2 sets them, with our words."""
-    limits = thresholds()[language]
-    words = OurWords(language)
-    return (
-        GopherRepetitionFilter(
-            dup_line_frac=limits.dup_line,
-            dup_para_frac=None,
-            dup_line_char_frac=None,
-            dup_para_char_frac=None,
-            top_n_grams=tuple(limits.top.items()),
-            dup_n_grams=tuple(limits.dup.items()),
-            language=words,
-        ),
-        FineWebQualityFilter(
-            line_punct_thr=limits.line_punct,
-            short_line_thr=999,
-            char_duplicates_ratio=CHAR_DUP,
-            new_line_ratio=limits.newline_ratio,
-            language=words,
-        ),
-        GopherQualityFilter(
-            min_avg_word_length=limits.min_word_length,
-            max_avg_word_length=limits.max_word_length,
-            max_non_alpha_words_ratio=limits.alpha_words,
-            min_stop_words=2,
-            stop_words=sorted(limits.stop_words),
-            language=words,
-        ),
-    )
-
-
-def datatrove_reason(text: str, language: str) -> str | None:
-    """The first rule that fails."""
-    for rule in datatrove_filters(language):
-        result = rule.filter(Document(text=text, id="0"))
-        if result is not True:
-            return str(result[1])
-    return None
-
-
 VOCABULARY = {
     "deu_Latn": "der die und in von Hund Brücke läuft gestern zwölf Apfelbäume Donaudampfschifffahrt geht's 3,5 1.000",
     "eng_Latn": "the be to of and that have with river don't seventeen quietly bread well-known 12:30 2.5 a I",
@@ -251,7 +187,7 @@ def pages(draw: st.DrawFn) -> tuple[str, str]:
 def test_reason_is_that_of_datatrove(page: tuple[str, str]) -> None:
     """Generated pages of twelve languages; the first rule that fails is the same, exactly, at any threshold."""
     text, language = page
-    expected = datatrove_reason(text, language)
+    expected = reference_reason(text, language)
     event(str(expected))
     assert filter_reason(signals(text, language), language) == expected
 
@@ -261,7 +197,7 @@ def test_reason_of_any_characters(text: str, language: str) -> None:
     """Arbitrary Unicode. A lone sign among white space has no value but zero and counts as empty, so it is left out."""
     values = signals(text, language)
     assume(values.any())
-    assert filter_reason(values, language) == datatrove_reason(text, language)
+    assert filter_reason(values, language) == reference_reason(text, language)
 
 
 PROSE = (
@@ -299,7 +235,7 @@ RARE = [f"{a}eri{b}" for a in "abcdefgh" for b in "klmnopqr"]
 )
 def test_one_page_for_every_reason(reason: str | None, text: str) -> None:
     """The reason that was meant, ours and datatrove's."""
-    assert datatrove_reason(text, "eng_Latn") == reason
+    assert reference_reason(text, "eng_Latn") == reason
     assert filter_reason(signals(text, "eng_Latn"), "eng_Latn") == reason
 
 
@@ -308,7 +244,7 @@ def test_a_value_at_its_limit_is_within() -> None:
     text = " ".join(["# the # of", *RARE[:20], "# and #", *RARE[20:40], "# #", *RARE[40:49]]) + " be."
     assert (text.count("#"), len(split_words(text, "eng_Latn"))) == (6, 60)
     values = signals(text, "eng_Latn")
-    assert datatrove_reason(text, "eng_Latn") is None
+    assert reference_reason(text, "eng_Latn") is None
     assert filter_reason(values, "eng_Latn") is None
     assert filter_reason(values.astype(np.float32), "eng_Latn") == "gopher_too_many_hashes"
 
