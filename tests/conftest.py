@@ -25,6 +25,25 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
+WORDS = [
+    "river",
+    "stone",
+    "light",
+    "energy",
+    "number",
+    "school",
+    "history",
+    "music",
+    "market",
+    "garden",
+    "island",
+    "winter",
+    "bridge",
+    "engine",
+    "paper",
+    "forest",
+    "lake",
+]
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is not here")
 
 

@@ -1,7 +1,6 @@
 """The annotate stage: a score of every head for every document, in a table aligned with the documents, without text."""
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -110,11 +109,4 @@ def run_annotate(recipe: Recipe, run: StageRunner, documents: Documents, cluster
         law="aligned",
         crash="score_crash",
     )
-
-    def units() -> Iterator[Unit]:
-        paths = {r.unit: clusters.path(r) for r in clusters.receipts()} if clusters else {}
-        for unit in documents.units():
-            extra = {"clusters": paths[unit.index]} if unit.index in paths else {}
-            yield Unit(unit.index, unit.source, unit.weight, {**unit.payload, **extra})
-
-    return run.run(stage, units)
+    return run.run(stage, lambda: documents.beside(clusters=clusters))

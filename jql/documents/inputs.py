@@ -54,6 +54,13 @@ class Documents:
             raise InputError(f"{path}: {len(files)} files without a row; check the input")
         return cls({**input_mark(files), "unit_rows": unit_rows, "language": language}, lambda: iter(units), language)
 
+    def beside(self, **tables: StageRun | None) -> Iterator[Unit]:
+        """The units with the paths of their side tables in the payload, by name; none for a unit a stage has missed."""
+        paths = {name: {r.unit: stage.path(r) for r in stage.receipts()} for name, stage in tables.items() if stage}
+        for unit in self.units():
+            found = {name: path[unit.index] for name, path in paths.items() if unit.index in path}
+            yield Unit(unit.index, unit.source, unit.weight, {**unit.payload, **found})
+
 
 def list_files(path: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
     """The input files at a path: itself, or all below a folder, sorted.

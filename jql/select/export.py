@@ -119,17 +119,12 @@ def run_export(
     inputs: dict[str, Any] = {"documents": documents.mark, "decisions": decisions.mark()}
 
     def units() -> Iterator[Unit]:
-        tables = {"clusters": clusters, "scores": scores, "decisions": decisions}
-        paths = {name: {r.unit: stage.path(r) for r in stage.receipts()} for name, stage in tables.items() if stage}
         kept = {r.unit: r.accepted for r in decisions.receipts()}
-        members = [
-            u for u in documents.units() if u.index in kept
-        ]  # without those that are missing, if that is tolerated
+        # Without those that are missing, where that is tolerated.
+        beside = documents.beside(clusters=clusters, scores=scores, decisions=decisions)
+        members = [unit for unit in beside if unit.index in kept]
         for number, group in enumerate(group_units([kept[u.index] for u in members], recipe.export.file_documents)):
-            payload = []
-            for member in (members[i] for i in group):
-                found = {name: path[member.index] for name, path in paths.items() if member.index in path}
-                payload.append({**member.payload, "index": member.index, "source": member.source, **found})
+            payload = [{**m.payload, "index": m.index, "source": m.source} for m in (members[i] for i in group)]
             yield Unit(number, f"group {number}", sum(members[i].weight for i in group), {"members": payload})
 
     stage = Stage("export", VERSION, recipe.export.deciding(), inputs, ExportWorker, settings, "filter", "export_crash")

@@ -77,9 +77,8 @@ def _cut(rules: Rules, cuts: Cuts, points_NH: np.ndarray, verdicts: Verdicts) ->
     open_N = np.array([r is None for r in verdicts.reasons], bool)
     for language in sorted(set(languages_N[open_N].tolist())):
         rows = np.flatnonzero(open_N & (languages_N == language))
-        histograms = cuts.histograms.get(
-            language
-        )  # none where all that was scored stands for a document counted elsewhere
+        # None where all that was scored here has its cluster's representative, which is what counts, elsewhere.
+        histograms = cuts.histograms.get(language)
         if histograms is not None:
             verdicts.rank[rows] = mean_ranks(points_NH[rows], histograms)
         if rules.by == "heuristics":
@@ -193,12 +192,7 @@ def run_select(
     partitions = recipe.dedup.partitions or max(1, -(-len(list(documents.units())) // 2000))
 
     def units() -> Iterator[Unit]:
-        cluster_paths = {r.unit: clusters.path(r) for r in clusters.receipts()} if clusters else {}
-        score_paths = {r.unit: scores.path(r) for r in scores.receipts()} if scores else {}
-        for unit in documents.units():
-            tables = {"clusters": cluster_paths.get(unit.index), "scores": score_paths.get(unit.index)}
-            payload = {**unit.payload, **{name: path for name, path in tables.items() if path}}
-            yield Unit(unit.index, unit.source, unit.weight, payload)
+        return documents.beside(clusters=clusters, scores=scores)
 
     copies: list[str] | None = None
     if clusters is not None and wish.copy_kept != "every":

@@ -5,30 +5,11 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import WORDS
 
 from jql.engine.progress import console
 from jql.pipeline import run_recipe
 from jql.recipe import make_recipe
-
-WORDS = [
-    "river",
-    "stone",
-    "light",
-    "energy",
-    "number",
-    "school",
-    "history",
-    "music",
-    "market",
-    "garden",
-    "island",
-    "winter",
-    "bridge",
-    "engine",
-    "paper",
-    "forest",
-    "lake",
-]
 
 
 def documents():

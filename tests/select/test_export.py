@@ -6,7 +6,7 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import table_bytes
+from conftest import WORDS, table_bytes
 
 from jql.engine.progress import console
 from jql.errors import RecipeError
@@ -14,23 +14,6 @@ from jql.pipeline import run_recipe
 from jql.recipe import make_recipe
 from jql.select.card import PENDING
 from jql.select.export import export_schema, group_units
-
-WORDS = [
-    "river",
-    "stone",
-    "light",
-    "energy",
-    "number",
-    "school",
-    "history",
-    "music",
-    "market",
-    "garden",
-    "island",
-    "winter",
-    "bridge",
-    "engine",
-]
 
 
 def text(i):

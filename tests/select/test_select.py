@@ -8,31 +8,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import table_bytes
+from conftest import WORDS, table_bytes
 
 from jql.engine.progress import console
 from jql.errors import RecipeError
 from jql.pipeline import run_recipe
 from jql.recipe import make_recipe
 
-WORDS = [
-    "river",
-    "stone",
-    "light",
-    "energy",
-    "number",
-    "school",
-    "history",
-    "music",
-    "market",
-    "garden",
-    "island",
-    "winter",
-    "bridge",
-    "engine",
-    "paper",
-    "forest",
-]
 STORY = "Long ago a miller built a wheel below the dam, and the stream turned it day and night to grind the grain of the valley. "
 
 
