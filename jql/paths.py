@@ -23,3 +23,8 @@ def annotators_dir() -> Path:
 def pipelines_dir() -> Path:
     """Folder of the recipes that come with jql."""
     return _travelling("pipelines")
+
+
+def encoders_dir() -> Path:
+    """Folder of the encoders that come with jql, one folder each."""
+    return _travelling("encoders")

@@ -1,0 +1,56 @@
+"""The spec of an encoder that a recipe names: in the box, of the paper, or a sentence-transformers model."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from jql.encoder.chunks import Long
+from jql.encoder.encoder import NAMED, EncoderSpec
+from jql.encoder.static import MODULE, static_spec
+from jql.errors import InputError
+from jql.paths import encoders_dir
+
+
+def encoder_spec(name: str, long: Long = "truncate") -> EncoderSpec:
+    """The spec of an encoder by name, folder or hub id.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name in NAMED:
+        return replace(NAMED[name], long=long)
+    shipped = "/" not in name and (encoders_dir() / name / "modules.json").is_file()  # of "/a" it would be /a itself
+    if shipped or _is_static(Path(name)):
+        return static_spec(name, long)
+    if "/" not in name and not Path(name).is_dir():
+        known = [*sorted(p.parent.name for p in encoders_dir().glob("*/modules.json")), *NAMED]
+        raise InputError(f"encoder {name!r}: not one that jql knows ({', '.join(known)}), no folder and no hub id")
+    return _sentence_spec(name, long)
+
+
+def _is_static(folder: Path) -> bool:
+    file = folder / "modules.json"
+    return file.is_file() and f".{MODULE}" in file.read_text(encoding="utf-8")
+
+
+def _sentence_spec(name: str, long: Long) -> EncoderSpec:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    try:
+        model = SentenceTransformer(name, device="cpu")
+    except (OSError, ValueError) as error:
+        raise InputError(f"encoder {name}: cannot be loaded as a sentence-transformers model ({error})") from error
+    modes = [str(module.pooling_mode) for module in model if isinstance(module, Pooling)]
+    pooling = {"lasttoken": "last"}.get(modes[0], modes[0]) if modes else "mean"
+    return EncoderSpec(
+        kind="sentence-transformers",
+        model=name,
+        revision="",
+        pooling="cls" if pooling == "cls" else "last" if pooling == "last" else "mean",
+        max_tokens=model.max_seq_length or 512,
+        dtype="float32",
+        normalise=True,
+        prompt="",
+        dim=int(model.get_sentence_embedding_dimension() or 0),
+        long=long,
+    )
