@@ -1,0 +1,1 @@
+"""Agreement of scores with labels: metrics, intervals, tables."""
