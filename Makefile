@@ -30,6 +30,7 @@ install: .venv/installed  ## only the set-up
 	touch $@
 
 .venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install -q -c constraints.txt torch # by pip: it knows where this machine keeps its build
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	touch $@
 

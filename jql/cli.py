@@ -8,9 +8,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from jql.cli_annotator import app as annotator_verbs
 from jql.errors import InputError, JqlError, LockError, RecipeError, one_line
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+app.add_typer(annotator_verbs)
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[STAGE.FIELD=VALUE]...", help="overrides, values as in YAML")

@@ -104,12 +104,68 @@ class Dedup(Part):
 class Annotate(Part):
     """Scores of every document."""
 
-    annotator: str = "edu-ngram"
+    annotator: str = "edu"
     """An annotator that comes with jql, or a folder of one."""
     copies: Literal["every", "one"] = "every"
     """After dedup: score every document, or one of each near-duplicate cluster."""
     batch: Positive = Field(512, json_schema_extra=_MEANS)
     """Documents scored at a time."""
+
+
+class Train(Part):
+    """An annotator from judged documents; `jql train RECIPE` reads this part."""
+
+    name: str = "annotator"
+    """What the annotator is called."""
+    judges: dict[str, tuple[str, ...]] = {}
+    """Judge -> files or folders of its judgments: text, score, language, and source where documents share one."""
+    rubric: str | None = None
+    """The rubric's YAML file; it goes into the annotator's folder."""
+    low: float = 0.0
+    """Lowest label of the rubric."""
+    high: float = 5.0
+    """Highest label; labels outside are refused."""
+    encoder: str = "multilingual-static"
+    """The encoder in the box, snowflake-arctic-embed-m-v2.0, gte-multilingual-base, jina-embeddings-v3, or a folder
+    or hub id of a sentence-transformers model."""
+    long: Literal["truncate", "head+middle+tail", "all"] = "truncate"
+    """How a document beyond the encoder's tokens is read."""
+    chars: Annotated[int, Field(ge=0)] = 0
+    """Most characters read of a document, thirds of its start, centre and end; 0 leaves that to the encoder."""
+    surface: bool = False
+    """Whether the form of a text (length, lines, signs) joins the embedding."""
+    ngrams: Share = 0.0
+    """Share of a linear term on character n-grams in each score; 0 for none."""
+    hidden: Positive = 1000
+    """Hidden units; Linear-ReLU-Linear."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    """Of AdamW."""
+    dropout: Share = 0.0
+    """Of hidden units, and half of it of features."""
+    batch: Positive = 1024
+    """Documents in a step."""
+    epochs: Positive = 20
+    """At most; the best by validation Spearman is kept."""
+    schedule: Literal["cosine", "adaptive"] = "cosine"
+    """cosine as published; adaptive for little data: warm up, hold, cool down when validation stops improving."""
+    members: Positive = 1
+    """Networks averaged into one head."""
+    sampling: Literal["natural", "balanced"] = "natural"
+    """balanced: every label alike within a language and judge."""
+    control_length: bool = False
+    """Take what length alone explains (a line on its logarithm) out of the labels before training."""
+    validation: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
+    """Share of source documents kept apart for the early stop and the figures."""
+    refit: bool = False
+    """Train again on everything, for as many epochs, once the figures are taken."""
+    calibrate: bool = False
+    """Map each language's scores to points by isotonic regression on the validation documents."""
+    combine: dict[str, dict[str, float]] = {}
+    """Further heads: name -> weight of each judge."""
+    leave_out: tuple[str, ...] = ()
+    """Languages that are not trained on."""
+    one_language: bool = False
+    """Allow judgments of a single language."""
 
 
 class Select(Part):
@@ -155,6 +211,7 @@ class Recipe(Part):
     documents: DocumentInput = DocumentInput()
     crawl: Crawl = Crawl()
     dedup: Dedup = Dedup()
+    train: Train = Train()
     annotate: Annotate = Annotate()
     select: Select = Select()
     export: Export = Export()

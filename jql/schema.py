@@ -69,6 +69,21 @@ DECISION = pa.schema(
 """Aligned with the documents. `reason` is null exactly where `keep` is true."""
 
 
+def embedding_schema(dense: int) -> pa.Schema:
+    """EMBEDDING: aligned with judged documents; `label` is null where a judge gave none, features where `reason` is."""
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("language", pa.string(), nullable=False),
+            pa.field("source", pa.string(), nullable=False),
+            ("reason", pa.string()),
+            ("label", pa.float32()),
+            ("chars", pa.int64()),
+            ("features", pa.list_(pa.float32(), dense)),
+        ]
+    )
+
+
 def score_schema(heads: list[str]) -> pa.Schema:
     """SCORE: aligned with the documents, no text; heads are null exactly where `reason` says why there is no score."""
     return pa.schema(

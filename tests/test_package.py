@@ -14,8 +14,8 @@ from jql import Annotator
 from jql.languages import languages
 from jql.paths import annotators_dir, data_dir, pipelines_dir
 import jql
-annotator = Annotator.load("edu-ngram")
-golden = [json.loads(line) for line in (annotators_dir() / "edu-ngram" / "golden.jsonl").open(encoding="utf-8")]
+annotator = Annotator.load("edu")
+golden = [json.loads(line) for line in (annotators_dir() / "edu" / "golden.jsonl").open(encoding="utf-8")]
 scores = annotator.score([row["text"] for row in golden])
 worst = max(abs(float(scores[h][i]) - row["scores"][h]) for i, row in enumerate(golden) for h in annotator.heads)
 print(json.dumps({

@@ -67,7 +67,7 @@ def test_the_run_folder_holds_recipe_log_and_manifest(inline):
     assert events[0] == "start" and events[-1] == "end" and events.count("stage") == events.count("stage_end") == 12
     manifest = json.loads((folder / "dataset" / "manifest.json").read_text())
     assert set(manifest["fingerprints"]) == {"crawl", "clusters", "scores", "decisions", "export"}
-    assert manifest["inputs"]["stage"] == "crawl" and manifest["annotator"].startswith("edu-ngram, revision ")
+    assert manifest["inputs"]["stage"] == "crawl" and manifest["annotator"].startswith("edu, revision ")
 
 
 def test_ray_gives_the_same_bytes(sample, inline, tmp_path, ray_address):

@@ -41,7 +41,8 @@ class AnnotateWorker:
                 reason = "duplicate"
             reasons.append(reason)
         rows = np.array([r for r in guard.rows(n) if reasons[r] is None], np.int64)
-        points = self._score(texts, rows, guard)
+        codes = table.column("language").to_pylist()
+        points = self._score(texts, codes, rows, guard)
         heads = self.annotator.heads
         bad = np.ones(n, bool)
         bad[rows] = False
@@ -56,18 +57,18 @@ class AnnotateWorker:
             schema=score_schema(heads),
         )
         counted = rows[first[rows]]
-        languages = np.array(table.column("language").to_pylist(), object)
+        languages = np.array(codes, object)
         stats = {"histograms": histograms(points[counted], languages[counted], heads)}
         stats["languages"] = dict(sorted(Counter(languages.tolist()).items()))
         return Output.of(out, n, Counter(r for r in reasons if r), **stats)
 
-    def _score(self, texts: list[str], rows: np.ndarray, guard: Guard) -> np.ndarray:
+    def _score(self, texts: list[str], languages: list[str], rows: np.ndarray, guard: Guard) -> np.ndarray:
         """float32 (n, H): scores of the rows, zero elsewhere."""
         points = np.zeros((len(texts), len(self.annotator.heads)), np.float32)
         for at in range(0, len(rows), self.batch):
             batch = rows[at : at + self.batch]
             guard.arm(10)
-            scores = self.annotator.score([texts[r] for r in batch])
+            scores = self.annotator.score([texts[r] for r in batch], [languages[r] for r in batch])
             points[batch] = np.stack([scores[h] for h in self.annotator.heads], axis=1)
         return points
 

@@ -1,7 +1,7 @@
 """An annotator: a folder with an encoder's spec and heads; loaded by name or path, scores texts.
 
-annotator.json     encoder spec, heads, score range, training provenance
-heads.safetensors  weight (H, D) and bias (H,)
+annotator.json     encoder spec, features, heads, score range, training provenance, metrics
+heads.safetensors  the heads' weights
 rubric.yaml        what a score means
 golden.jsonl       texts and the scores they must get
 CARD.md            for people
@@ -9,15 +9,17 @@ CARD.md            for people
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from jql.annotator.ngrams import NgramEncoder, NgramSpec
+from jql.annotator.calibration import Calibration
+from jql.annotator.features import Features
+from jql.annotator.heads import Heads
+from jql.encoder.encoder import Encoder, EncoderSpec, load_encoder, refuse_other
 from jql.engine import storage
 from jql.engine.fingerprint import digest_of, identify_file
 from jql.engine.node_cache import once_per_node
@@ -26,27 +28,39 @@ from jql.paths import annotators_dir
 
 FILES = ("annotator.json", "heads.safetensors", "rubric.yaml", "golden.jsonl", "CARD.md")
 GOLDEN_TOLERANCE = 1e-3
+"""Points by which a machine may differ on static encoders; those in bfloat16 state their own in annotator.json."""
+BATCH = 256
 
 
 @dataclass(frozen=True)
 class Annotator:
-    """An encoder and linear heads on it.
+    """An encoder, features and heads on them.
 
     Attributes:
-        weight: float32 (H, D). bias: float32 (H,).
-        revision: hash of the folder's content; part of the fingerprint of what it scores.
+        about: what else annotator.json says: range, training, metrics.
+        golden: texts whose scores are written down, so that another machine can be checked.
+        revision: hash of the folder's content; part of the fingerprint of what it scores. "" if it was not loaded.
     """
 
     name: str
-    spec: NgramSpec
-    heads: list[str]
-    weight: np.ndarray
-    bias: np.ndarray
-    revision: str
+    spec: EncoderSpec
+    features: Features
+    trained: Heads
+    calibration: Calibration = field(default_factory=Calibration)
+    about: dict[str, Any] = field(default_factory=dict)
+    rubric: str = ""
+    card: str = ""
+    golden: tuple[str, ...] = ()
+    revision: str = ""
+
+    @property
+    def heads(self) -> list[str]:
+        """Names of the scores it gives."""
+        return self.trained.all_names
 
     @classmethod
     def load(cls, name: str) -> "Annotator":
-        """The annotator of a name that comes with jql, or of a folder (local or remote).
+        """The annotator of a name that comes with jql, of a folder (local or remote), or of a hub id (owner/name).
 
         Raises:
             InputError: no such annotator, or a file of it is missing. DataError: it does not fit its encoder.
@@ -55,47 +69,92 @@ class Annotator:
         missing = [f for f in FILES if not (folder / f).is_file()]
         if missing:
             raise InputError(f"{folder}: not a whole annotator, {', '.join(missing)} missing; copy the folder again")
-        meta = json.loads((folder / "annotator.json").read_text(encoding="utf-8"))
-        spec = NgramSpec.from_json(meta["encoder"], str(folder))
+        where = str(folder)
         try:
-            tensors = load_file(folder / "heads.safetensors")
-        except SafetensorError as error:
-            raise DataError(f"{folder}/heads.safetensors: cannot be read ({error}); copy the folder again") from error
-        expected = (len(meta["heads"]), spec.dim)
-        found = tensors["weight"].shape if "weight" in tensors else None
-        if found != expected:
-            raise DataError(
-                f"{folder}: heads of shape {found} do not fit the encoder, expected {expected} (heads, dimensions)"
-            )
-        return cls(meta["name"], spec, meta["heads"], tensors["weight"], tensors["bias"], revision(folder))
-
-    def save(self, folder: Path, meta: dict[str, Any], rubric: str, golden: list[str], card: str) -> None:
-        """Write the folder; `meta` is added to annotator.json, `golden` texts are stored with the scores they get."""
-        folder.mkdir(parents=True, exist_ok=True)
-        record = {"name": self.name, "encoder": self.spec.to_json(), "heads": self.heads, **meta}
-        (folder / "annotator.json").write_text(
-            json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            meta = json.loads((folder / "annotator.json").read_text(encoding="utf-8"))
+            known = [meta.pop(key) for key in ("name", "encoder", "features", "heads", "combinations", "calibration")]
+        except (ValueError, KeyError, AttributeError) as error:
+            found = f"not understood ({type(error).__name__}: {error})"
+            raise DataError(f"{folder}/annotator.json: {found}; use the version of jql that made it") from error
+        title, encoder, features, heads, combinations, calibration = known
+        spec = EncoderSpec.from_json(encoder, where)
+        seen = Features.from_json(features, where)
+        trained = Heads.load(folder / "heads.safetensors", heads, combinations, seen.dense(spec))
+        return cls(
+            name=title,
+            spec=spec,
+            features=seen,
+            trained=trained,
+            calibration=Calibration.from_json(calibration),
+            about=meta,
+            rubric=(folder / "rubric.yaml").read_text(encoding="utf-8"),
+            card=(folder / "CARD.md").read_text(encoding="utf-8"),
+            golden=tuple(json.loads(line)["text"] for line in (folder / "golden.jsonl").open(encoding="utf-8")),
+            revision=revision(folder),
         )
-        save_file({"weight": self.weight, "bias": self.bias}, folder / "heads.safetensors")
-        (folder / "rubric.yaml").write_text(rubric, encoding="utf-8")
-        scores = self.score(golden)
+
+    def save(self, folder: Path) -> None:
+        """Write the folder; the golden texts are stored with the scores they get."""
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {
+            "name": self.name,
+            "encoder": self.spec.to_json(),
+            "features": self.features.to_json(),
+            "heads": self.trained.names,
+            "combinations": self.trained.combinations,
+            "calibration": self.calibration.to_json(),
+            **self.about,
+        }
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        (folder / "annotator.json").write_text(text + "\n", encoding="utf-8")
+        self.trained.save(folder / "heads.safetensors")
+        (folder / "rubric.yaml").write_text(self.rubric, encoding="utf-8")
+        (folder / "CARD.md").write_text(self.card, encoding="utf-8")
+        scores = self.score(self.golden) if self.golden else {}  # none: the encoder need not be here
         with (folder / "golden.jsonl").open("w", encoding="utf-8") as file:
-            for i, text in enumerate(golden):
+            for i, text in enumerate(self.golden):
                 row = {"text": text, "scores": {h: round(float(scores[h][i]), 5) for h in self.heads}}
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        (folder / "CARD.md").write_text(card, encoding="utf-8")
 
-    def score(self, texts: list[str]) -> dict[str, np.ndarray]:
-        """Head -> float32 (N,), in points of the rubric, not clipped to its range; finite for any text."""
-        encoder = self._encoder()
-        points = encoder.encode(texts) @ self.weight.T + self.bias
-        return {head: points[:, i].astype(np.float32) for i, head in enumerate(self.heads)}
+    def push_to_hub(self, repo_id: str, private: bool = True, token: str | None = None) -> str:
+        """Upload it to the Hugging Face hub; returns the commit's address."""
+        from tempfile import TemporaryDirectory
 
-    def _encoder(self) -> NgramEncoder:
-        if "_made" not in self.__dict__:
-            object.__setattr__(self, "_made", NgramEncoder(self.spec))
-        made: NgramEncoder = self.__dict__["_made"]
-        return made
+        from jql.annotator.hub import push_folder
+
+        with TemporaryDirectory() as made:
+            self.save(Path(made))
+            return push_folder(Path(made), repo_id, private, token)
+
+    def score(
+        self, texts: Sequence[str], languages: Sequence[str] | None = None, batch: int = BATCH
+    ) -> dict[str, np.ndarray]:
+        """Head -> float32 (N,), in points of the rubric, not clipped to its range; finite for any text.
+
+        Args:
+            languages: of the texts, for an annotator that is calibrated by language; without, its scores are raw.
+        """
+        encoder = self.encoder()
+        points_NH = np.zeros((len(texts), len(self.heads)), np.float32)
+        for at in range(0, len(texts), batch):
+            dense_ND, ngrams_NV = self.features.of(texts[at : at + batch], encoder)
+            points_NH[at : at + batch] = self.trained.points(dense_ND, ngrams_NV)
+        if languages is not None:
+            points_NH = self.calibration.apply(points_NH, languages, self.heads)
+        return {head: points_NH[:, i].copy() for i, head in enumerate(self.heads)}
+
+    def encoder(self) -> Encoder:
+        """Its encoder, loaded once.
+
+        Raises:
+            InputError, DataError: it is not here, or is another than the heads were trained on.
+        """
+        if "_loaded" not in self.__dict__:
+            found = load_encoder(self.spec)
+            refuse_other(self.spec, found.spec)
+            object.__setattr__(self, "_loaded", found)
+        loaded: Encoder = self.__dict__["_loaded"]
+        return loaded
 
 
 def revision(folder: Path) -> str:
@@ -107,7 +166,7 @@ def revision(folder: Path) -> str:
 
 
 def find_annotator(name: str) -> Path:
-    """The local folder of an annotator; a remote one (s3://, https://) is fetched once per node.
+    """The local folder of an annotator; a remote one (s3://, https://, the hub) is fetched once per node.
 
     Raises:
         InputError: there is none of this name; lists those that come with jql.
@@ -119,6 +178,10 @@ def find_annotator(name: str) -> Path:
         return _fetch_once(name)
     if Path(name).is_dir():
         return Path(name)
+    if name.count("/") == 1 and not name.startswith((".", "/")):
+        from jql.annotator.hub import fetch_annotator
+
+        return fetch_annotator(name)
     known = sorted(p.parent.name for p in annotators_dir().glob("*/annotator.json"))
     raise InputError(f"annotator {name!r}: no such folder, and not one that comes with jql ({', '.join(known)})")
 

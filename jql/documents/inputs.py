@@ -48,10 +48,18 @@ class Documents:
         Raises:
             InputError: nothing there, or no files that can be read as documents.
         """
-        files = list_files(path)
+        return cls.of_files(list_files(path), unit_rows, language)
+
+    @classmethod
+    def of_files(cls, files: list[str], unit_rows: int, language: str | None) -> "Documents":
+        """These files, as one input.
+
+        Raises:
+            InputError: none can be read as documents, or all are empty.
+        """
         units = list(input_units(files, unit_rows, language))
         if not units:
-            raise InputError(f"{path}: {len(files)} files without a row; check the input")
+            raise InputError(f"{files[0]}: {len(files)} files without a row; check the input")
         return cls({**input_mark(files), "unit_rows": unit_rows, "language": language}, lambda: iter(units), language)
 
     def beside(self, **tables: StageRun | None) -> Iterator[Unit]:

@@ -45,13 +45,13 @@ def tables(run, stage):
 def test_the_side_table_is_aligned_and_holds_no_text(documents, tmp_path):
     annotate(documents, tmp_path / "run", stages=["annotate"])
     table = tables(tmp_path / "run", "annotate")
-    assert table.schema.names == ["id", "language", "reason", "llama", "web"]
+    assert table.schema.names == ["id", "language", "reason", "edu", "web", "llama3", "llama31"]
     assert table.column("id").to_pylist() == [r["id"] for r in rows()]
     assert table.column("reason").to_pylist() == [None] * 9 + ["text_null", "empty", None]
-    expected = Annotator.load("edu-ngram").score([r["text"] for r in rows()[:9]])
+    expected = Annotator.load("edu").score([r["text"] for r in rows()[:9]])
     assert table.column("web").to_pylist()[:9] == expected["web"].tolist()
     scored = [r is None for r in table.column("reason").to_pylist()]
-    assert [v is not None for v in table.column("llama").to_pylist()] == scored
+    assert [v is not None for v in table.column("llama3").to_pylist()] == scored
 
 
 def test_one_copy_scores_one_document_of_each_cluster(documents, tmp_path):

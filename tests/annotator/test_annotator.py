@@ -2,11 +2,11 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from jql.annotator.annotator import FILES, GOLDEN_TOLERANCE, Annotator
 from jql.errors import DataError, InputError
@@ -18,12 +18,12 @@ HARD = ["", " ", "a", "\x00", "\ud800 lone", "🙂🙃🚀" * 50, "x" * 1_000_00
 
 @pytest.fixture(scope="module")
 def annotator() -> Annotator:
-    return Annotator.load("edu-ngram")
+    return Annotator.load("edu")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(annotators_dir() / "edu-ngram", tmp_path / "copy"))
+    return Path(shutil.copytree(annotators_dir() / "edu", tmp_path / "copy"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -52,15 +52,17 @@ def test_scores_do_not_depend_on_batch_or_order(annotator):
 
 
 def test_saving_and_loading_is_identity(annotator, tmp_path):
-    annotator.save(tmp_path / "a", {"range": [0, 5]}, "name: edu\n", ["one text"], "# card\n")
+    annotator.save(tmp_path / "a")
     again = Annotator.load(str(tmp_path / "a"))
     assert (again.name, again.spec, again.heads) == (annotator.name, annotator.spec, annotator.heads)
-    assert np.array_equal(again.weight, annotator.weight) and np.array_equal(again.bias, annotator.bias)
+    assert (again.rubric, again.card, again.golden) == (annotator.rubric, annotator.card, annotator.golden)
+    for head, points in annotator.score(HARD).items():
+        assert np.array_equal(again.score(HARD)[head], points)
 
 
 def test_the_revision_changes_with_the_weights(annotator, folder):
     assert Annotator.load(str(folder)).revision == annotator.revision
-    save_file({"weight": annotator.weight * 2, "bias": annotator.bias}, folder / "heads.safetensors")
+    replace(annotator.trained, bias=annotator.trained.bias * 2).save(folder / "heads.safetensors")
     assert Annotator.load(str(folder)).revision != annotator.revision
 
 
@@ -71,29 +73,56 @@ def test_a_missing_file_is_named(folder, name):
         Annotator.load(str(folder))
 
 
-def test_another_encoder_is_refused(folder):
+def rewritten(folder: Path, **encoder: object) -> str:
     meta = json.loads((folder / "annotator.json").read_text())
-    meta["encoder"]["kind"] = "sentence-transformer"
+    meta["encoder"] |= encoder
     (folder / "annotator.json").write_text(json.dumps(meta))
-    with pytest.raises(DataError, match="was trained on the encoder 'sentence-transformer', expected 'char-ngrams'"):
-        Annotator.load(str(folder))
-    meta["encoder"] = {"kind": "char-ngrams", "depth": 3}
+    return str(folder)
+
+
+def test_another_encoder_is_refused(folder):
+    with pytest.raises(DataError, match=r"content has the hash [0-9a-f]{16}, expected 0000000000000000"):
+        Annotator.load(rewritten(folder, revision="0" * 16)).score(["a"])
+    with pytest.raises(DataError, match="kind: expected one of static, sentence-transformers, transformer, got 'bow'"):
+        Annotator.load(rewritten(folder, kind="bow"))
+    with pytest.raises(DataError, match="encoder: unknown depth; use the version of jql that made it"):
+        Annotator.load(rewritten(folder, depth=3))
+
+
+def test_other_features_are_refused(folder):
+    meta = json.loads((folder / "annotator.json").read_text())
+    meta["features"]["ngram_hash"] = [2, 5, 20]
     (folder / "annotator.json").write_text(json.dumps(meta))
-    with pytest.raises(DataError, match="encoder spec not understood"):
+    with pytest.raises(DataError, match="features .* are not those of this version; use the one that made it"):
         Annotator.load(str(folder))
 
 
 def test_heads_that_do_not_fit_are_refused(folder, annotator):
-    save_file({"weight": annotator.weight[:, :100], "bias": annotator.bias}, folder / "heads.safetensors")
-    with pytest.raises(DataError, match=r"heads of shape \(2, 100\) do not fit the encoder, expected \(2, 262144\)"):
+    heads = annotator.trained
+    replace(heads, hidden_weight=heads.hidden_weight[:, :100].copy()).save(folder / "heads.safetensors")
+    with pytest.raises(DataError, match=r"hidden_weight of shape \(\d+, 100\) does not fit the encoder"):
         Annotator.load(str(folder))
     (folder / "heads.safetensors").write_bytes(b"garbage")
     with pytest.raises(DataError, match=r"heads\.safetensors: cannot be read"):
         Annotator.load(str(folder))
 
 
+def test_annotator_json_that_is_not_understood_is_refused(folder):
+    (folder / "annotator.json").write_text('{"name": "x"}')
+    with pytest.raises(DataError, match=r"annotator\.json: not understood \(KeyError: 'encoder'\)"):
+        Annotator.load(str(folder))
+
+
+def test_what_lies_beyond_the_window_does_not_count_but_the_end_does(annotator):
+    text = "A triangle has three corners. " * 2000
+    longer = text * 3
+    for head, points in annotator.score([text, longer, text[:-1000] + "Buy now! " * 112]).items():
+        assert abs(points[0] - points[1]) < 0.15, head
+        assert points[0] != points[2], head
+
+
 def test_an_unknown_name_lists_those_that_come_with_jql():
-    with pytest.raises(InputError, match=r"annotator 'eddu': no such folder.*edu-ngram"):
+    with pytest.raises(InputError, match=r"annotator 'eddu': no such folder.*edu"):
         Annotator.load("eddu")
 
 
@@ -101,7 +130,7 @@ def test_a_remote_folder_is_fetched_to_the_node(s3, annotator):
     from jql.engine import storage
 
     for name in FILES:
-        storage.put(f"{s3}/annotators/mine/{name}", (annotators_dir() / "edu-ngram" / name).read_bytes())
+        storage.put(f"{s3}/annotators/mine/{name}", (annotators_dir() / "edu" / name).read_bytes())
     remote = Annotator.load(f"{s3}/annotators/mine")
     assert remote.revision == annotator.revision
     with pytest.raises(InputError, match=r"no annotator\.json there"):

@@ -42,7 +42,7 @@ def export(documents, output, stages=("annotate", "select", "export"), **parts):
 def test_the_schema_is_what_it_says(documents, tmp_path):
     export(documents, tmp_path / "run", stages=("dedup", "annotate", "select", "export"))
     for path in (tmp_path / "run" / "dataset" / "data").rglob("*.parquet"):
-        assert pq.read_schema(path).equals(export_schema(["llama", "web"], True))
+        assert pq.read_schema(path).equals(export_schema(["edu", "web", "llama3", "llama31"], True))
 
 
 def test_a_language_of_many_units_is_one_row_group(documents, tmp_path):

@@ -165,7 +165,7 @@ def test_the_export_loads_with_datasets_and_pandas(documents, folder, tmp_path):
     frame = pd.read_parquet(tmp_path / "out" / "data").set_index("id")
     source = {r["id"]: r for r in rows()}
     assert all(frame.loc[i, "text"] == source[i]["text"] for i in frame.index)
-    assert {"score_llama", "score_web", "cluster", "cluster_size", "url"} <= set(frame.columns)
+    assert {"score_llama3", "score_web", "cluster", "cluster_size", "url"} <= set(frame.columns)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["summary"]["total"]["kept"] == len(kept) == result.summary["total"]["kept"]
     assert {k: e["documents"] for k, e in manifest["export"].items()} == dict(by_language)

@@ -1,0 +1,296 @@
+"""`jql train`: judgments to an annotator. Embeddings are computed once, on the engine; heads in this process.
+
+Shapes: N judged documents, H judges.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from jql import __version__
+from jql.agreement.evaluate import evaluate, leave_one_language_out
+from jql.agreement.figures import Settings
+from jql.agreement.tables import evaluation_table, language_table
+from jql.annotator.annotator import Annotator
+from jql.annotator.calibration import Calibration, fit_calibration
+from jql.annotator.card import GOLDEN, training_card
+from jql.annotator.embed import run_embed
+from jql.annotator.features import Features
+from jql.annotator.heads import Heads
+from jql.annotator.judgments import Judgments, check_labels, check_languages, split_by_source, without_length
+from jql.annotator.ngrams import ngrams
+from jql.annotator.reading import window
+from jql.annotator.train_heads import HeadSettings, JudgedFeatures, fit_heads
+from jql.documents import Documents, read_documents
+from jql.documents.inputs import list_files
+from jql.encoder.encoder import EncoderSpec, load_encoder
+from jql.encoder.named import encoder_spec
+from jql.engine import storage
+from jql.engine.run import Run
+from jql.errors import InputError, RecipeError
+from jql.recipe import Recipe, Train, dump_recipe
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training made: the annotator, where it lies, and its figures on the validation documents."""
+
+    annotator: Annotator
+    folder: str
+    figures: dict[str, Any]
+
+
+def features_of(part: Train) -> Features:
+    """The features a recipe asks for."""
+    return Features(chars=part.chars, surface=part.surface, ngrams=part.ngrams > 0)
+
+
+def head_settings(part: Train, seed: int) -> HeadSettings:
+    """How a recipe trains heads."""
+    names = ("hidden", "learning_rate", "dropout", "batch", "epochs", "schedule", "members", "sampling")
+    return HeadSettings(ngram_share=part.ngrams, seed=seed, **{name: getattr(part, name) for name in names})
+
+
+def gather(recipe: Recipe, run: Run, spec: EncoderSpec) -> Judgments:
+    """All judgments with their dense features, checked; rows without a label or text are counted and left out.
+
+    Raises:
+        InputError: files missing. DataError: labels that cannot be trained on.
+    """
+    part, features = recipe.train, features_of(recipe.train)
+    if not part.judges:
+        raise RecipeError("train.judges: none; name each judge with the files of its judgments")
+    columns: dict[str, list[Any]] = {name: [] for name in ("judge", "label", "language", "source", "chars")}
+    dense: list[np.ndarray] = []
+    texts: list[str] = []
+    dropped: dict[str, dict[str, int]] = {}
+    for j, (judge, paths) in enumerate(part.judges.items()):
+        files = [file for path in paths for file in list_files(path)]
+        if not files:
+            raise InputError(f"train.judges.{judge}: no files; name at least one")
+        documents = Documents.of_files(files, recipe.documents.unit_rows, None)
+        stage = run_embed(run, judge, documents, spec, features)
+        dropped[judge] = {}
+        start = len(columns["label"])
+        paths_of = {receipt.unit: stage.path(receipt) for receipt in stage.receipts()}
+        for unit in documents.units():
+            if unit.index not in paths_of:
+                continue
+            table = storage.read_table(paths_of[unit.index])
+            reasons, languages = table.column("reason").to_pylist(), table.column("language").to_pylist()
+            reasons = [
+                r or ("left_out" if c in part.leave_out else None) for r, c in zip(reasons, languages, strict=True)
+            ]
+            kept = np.flatnonzero([reason is None for reason in reasons])
+            for reason in filter(None, reasons):
+                dropped[judge][reason] = dropped[judge].get(reason, 0) + 1
+            flat = table.column("features").combine_chunks().take(kept).flatten().to_numpy()
+            dense.append(flat.reshape(len(kept), features.dense(spec)))
+            for name in ("label", "language", "source", "chars"):
+                columns[name] += table.column(name).take(kept).to_pylist()
+            columns["judge"] += [j] * len(kept)
+            found = read_documents(unit, ["text"]).column("text").take(kept).to_pylist()
+            texts += (
+                [window(text, part.chars) if part.chars else text for text in found]
+                if part.ngrams
+                else [""] * len(kept)
+            )
+        labels, missing = columns["label"][start:], dropped[judge].get("no_label", 0)
+        check_labels(judge, labels, columns["language"][start:], part.low, part.high, missing)
+    languages_N = np.array(columns["language"], object)
+    check_languages(languages_N, part.one_language)
+    return Judgments(
+        judges=list(part.judges),
+        judge_N=np.array(columns["judge"]),
+        labels_N=np.array(columns["label"], np.float64),
+        languages_N=languages_N,
+        sources_N=np.array(columns["source"], object),
+        chars_N=np.array(columns["chars"]),
+        dense_ND=np.concatenate(dense),
+        texts=texts,
+        dropped=dropped,
+    )
+
+
+def judged_features(judgments: Judgments, part: Train) -> JudgedFeatures:
+    """What heads are trained on."""
+    labels_N = judgments.labels_N
+    if part.control_length:
+        labels_N = without_length(labels_N, judgments.judge_N, judgments.chars_N)
+    found = ngrams(judgments.texts) if part.ngrams else None
+    return JudgedFeatures(
+        judgments.judges, judgments.dense_ND, found, labels_N, judgments.judge_N, judgments.languages_N
+    )
+
+
+def fit(judgments: Judgments, recipe: Recipe, console: Console) -> tuple[Heads, np.ndarray, np.ndarray, JudgedFeatures]:
+    """Final heads; which documents were validation, bool (N,); scores of all by heads that did not see validation."""
+    part = recipe.train
+    settings = head_settings(part, recipe.seed)
+    judged = judged_features(judgments, part)
+    held_N = split_by_source(judgments.sources_N, part.validation, recipe.seed)
+    for h, judge in enumerate(judgments.judges):
+        if (held_N & (judgments.judge_N == h)).sum() < 2 or (~held_N & (judgments.judge_N == h)).sum() < 2:
+            raise RecipeError(
+                f"train.validation: judge {judge} has too few source documents for a share {part.validation}"
+            )
+    train, validation = judged.take(np.flatnonzero(~held_N)), judged.take(np.flatnonzero(held_N))
+    heads, epochs = fit_heads(train, validation, settings, report=console.print)
+    heads = replace(heads, combinations=part.combine)
+    points_NH = heads.points(judged.dense_ND, judged.ngrams_NV)
+    if part.refit:
+        heads = replace(fit_heads(judged, None, settings, epochs)[0], combinations=part.combine)
+    return heads, held_N, points_NH, judged
+
+
+def validation_figures(
+    judgments: Judgments, heads: Heads, held_N: np.ndarray, points_NH: np.ndarray, settings: Settings
+) -> dict[str, Any]:
+    """Judge -> its own head's and every combination's figures on its validation documents, where 50 or more."""
+    found: dict[str, Any] = {}
+    for h, judge in enumerate(judgments.judges):
+        rows = np.flatnonzero(held_N & (judgments.judge_N == h))
+        if len(rows) < 50 or len(set(judgments.labels_N[rows])) < 2:
+            continue
+        here = (judgments.labels_N[rows], judgments.languages_N[rows].tolist(), judgments.sources_N[rows].tolist())
+        for name in (judge, *heads.combinations):
+            scores = points_NH[rows, heads.all_names.index(name)]
+            found[f"{name} on {judge}"] = evaluate(scores, *here, judgments.chars_N[rows].tolist(), settings)
+    return found
+
+
+def run_train(recipe: Recipe, leave_one_out: bool = False, console: Console | None = None) -> Trained:
+    """Train the annotator that the recipe's train part describes, into RUN/annotator; the same call continues.
+
+    Args:
+        leave_one_out: also train once without each language and report how its judgments are met.
+
+    Raises:
+        JqlError: see jql/errors.py.
+    """
+    part, console = recipe.train, console or Console()
+    _check(part)
+    spec = load_encoder(encoder_spec(part.encoder, part.long)).spec
+    settings = Settings(low=part.low, high=part.high)
+    with Run(recipe.output, recipe.engine, console) as run:
+        storage.put(storage.join(recipe.output, "recipe.yaml"), dump_recipe(recipe).encode())
+        judgments = gather(recipe, run, spec)
+        for judge, reasons in judgments.dropped.items():
+            for reason, count in reasons.items():
+                console.print(f"judge {judge}: {count:,} rows left out, {reason}")
+        heads, held_N, points_NH, judged = fit(judgments, recipe, console)
+        figures: dict[str, Any] = validation_figures(judgments, heads, held_N, points_NH, settings)
+        for name, entry in figures.items():
+            console.print(evaluation_table(entry, f"{part.name}, head {name}, validation"))
+        if leave_one_out:
+            for name, entry in _leave_one_out(judgments, judged, recipe, settings).items():
+                figures[name] = entry
+                console.print(language_table(entry, f"{part.name}, {name}"))
+        calibration = Calibration()
+        if part.calibrate:
+            rows = np.flatnonzero(held_N)
+            by_head = _calibrations(judgments, heads, rows, points_NH)
+            calibration = Calibration(by_head)
+        rubric = Path(part.rubric).read_text(encoding="utf-8") if part.rubric else f"name: {part.name}\n"
+        summary = _summary(part, judgments, held_N, figures, recipe.seed)
+        card = training_card(part, summary, rubric, spec)
+        annotator = Annotator(
+            name=part.name,
+            spec=spec,
+            features=features_of(part),
+            trained=heads,
+            calibration=calibration,
+            about={"range": [part.low, part.high], "jql": __version__, "training": summary},
+            rubric=rubric,
+            card=card,
+            golden=GOLDEN,
+        )
+        folder = Path(recipe.output) / "annotator"
+        annotator.save(folder)
+        content = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
+        storage.put(storage.join(recipe.output, "train.json"), content.encode())
+    return Trained(Annotator.load(str(folder)), str(folder), figures)
+
+
+def _check(part: Train) -> None:
+    for name, parts in part.combine.items():
+        if unknown := sorted(set(parts) - set(part.judges)):
+            raise RecipeError(
+                f"train.combine.{name}: no judge {', '.join(unknown)}; there are {', '.join(part.judges)}"
+            )
+        if name in part.judges:
+            raise RecipeError(f"train.combine.{name}: a judge has this name; give the combination another")
+    if not part.low < part.high:
+        raise RecipeError(f"train.low: expected less than train.high, got {part.low:g} and {part.high:g}")
+    if part.rubric and not Path(part.rubric).is_file():
+        raise InputError(f"train.rubric: {part.rubric}: no such file")
+
+
+def _calibrations(
+    judgments: Judgments, heads: Heads, rows: np.ndarray, points_NH: np.ndarray
+) -> dict[str, dict[str, list[list[float]]]]:
+    """Head -> language -> knots, each judge's head on that judge's validation documents."""
+    found = {}
+    for h, judge in enumerate(judgments.judges):
+        own = rows[judgments.judge_N[rows] == h]
+        scores = points_NH[own, heads.all_names.index(judge)]
+        found[judge] = fit_calibration(scores, judgments.labels_N[own], judgments.languages_N[own].tolist())
+    return found
+
+
+def _leave_one_out(
+    judgments: Judgments, judged: JudgedFeatures, recipe: Recipe, settings: Settings
+) -> dict[str, dict[str, Any]]:
+    """Judge -> figures of each language by heads that saw no document of it, of any judge."""
+    plain = head_settings(recipe.train, recipe.seed)
+    found = {}
+    for h, judge in enumerate(judgments.judges):
+        own = np.flatnonzero(judgments.judge_N == h)
+        if len(set(judgments.languages_N[own].tolist())) < 2:
+            continue
+
+        def fit_and_score(train: np.ndarray, test: np.ndarray, own: np.ndarray = own, h: int = h) -> np.ndarray:
+            left_out = set(judgments.languages_N[own[test]].tolist())
+            sources = set(judgments.sources_N[own[test]].tolist())
+            rows = np.array(
+                [
+                    i
+                    for i, (language, source) in enumerate(zip(judgments.languages_N, judgments.sources_N, strict=True))
+                    if language not in left_out and source not in sources
+                ]
+            )
+            epochs = [plain.epochs] * plain.members
+            heads, _ = fit_heads(judged.take(rows), None, plain, epochs)
+            tested = judged.take(own[test])
+            return heads.points(tested.dense_ND, tested.ngrams_NV)[:, h]
+
+        here = (judgments.labels_N[own], judgments.languages_N[own].tolist(), judgments.sources_N[own].tolist())
+        lengths = judgments.chars_N[own].tolist()
+        found[f"{judge}, language left out"] = leave_one_language_out(*here, lengths, fit_and_score, settings)
+    return found
+
+
+def _summary(
+    part: Train, judgments: Judgments, held_N: np.ndarray, figures: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """What annotator.json keeps of the training."""
+    counts = {
+        judge: {
+            "documents": int((judgments.judge_N == h).sum()),
+            "validation": int((held_N & (judgments.judge_N == h)).sum()),
+            "languages": len(set(judgments.languages_N[judgments.judge_N == h].tolist())),
+            "left_out": judgments.dropped[judge],
+        }
+        for h, judge in enumerate(judgments.judges)
+    }
+    spearman = {
+        name: entry["pooled"]["figures"]["spearman"]
+        for name, entry in figures.items()
+        if "spearman" in entry["pooled"]["figures"]
+    }
+    settings = part.model_dump(mode="json", exclude={"judges", "rubric"})
+    return {"judges": counts, "settings": settings, "seed": seed, "spearman": spearman}
