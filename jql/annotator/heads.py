@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from jql.errors import DataError
 
@@ -66,7 +66,8 @@ class Heads:
     def save(self, file: Path) -> None:
         """Write the tensors; names and combinations are the folder's to keep."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("names", "combinations")}
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, file)
+        # Not save_file, which lets nobody but the owner read the file.
+        file.write_bytes(save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}))
 
     @classmethod
     def load(cls, file: Path, names: list[str], combinations: dict[str, dict[str, float]], dense: int) -> "Heads":

@@ -39,11 +39,14 @@ def describe(
     begun = time.process_time()
     encoder.encode(lines)
     speed = sum(map(len, lines)) / (time.process_time() - begun)
+    # Files lack different lines, so that a line among one language's last 500 can stand before another's.
+    held = {english for pairs in text.held_out.values() for english, _ in pairs}
     record = {
         "jql": __version__,
         "training": asdict(training),
         "teacher": Path(teacher).name if teacher else None,
         "pairs": len(text.english),
+        "pairs_of_lines_held_out_elsewhere": len([e for e in text.english if e in held]),
         "seconds": round(seconds),
         "retrieval": {language: round(value, 4) for language, value in ours.items()},
         "retrieval_ngrams": {language: round(value, 4) for language, value in plain.items()},
@@ -64,6 +67,10 @@ def encoder_card(name: str, record: dict, pages: bool) -> str:  # type: ignore[t
     losses = "translations find each other among a batch, sentence by sentence and in runs of six lines"
     losses += ", halves of a web page find each other among pages of their language" if pages else ""
     losses += f", and the English side's vector in {record['teacher']} is matched" if record["teacher"] else ""
+    shown = (
+        "Web pages belong to their authors; they served for counting sub-words and for the halves. " if pages else ""
+    )
+    shown += f"The English model matched is {record['teacher']}." if record["teacher"] else ""
     return f"""# {name}
 
 A static multilingual encoder: a text is the mean of its sub-words' vectors, {training["dim"]} dimensions,
@@ -74,16 +81,16 @@ A static multilingual encoder: a text is the mean of its sub-words' vectors, {tr
 
 ## Training
 
-{record["pairs"]:,} pairs of English and another language: {sources}; of a language at most {caps}. Losses:
-{losses}. Weights {training["documents"]:g} (runs), {training["halves"]:g} (halves), {training["distil"]:g} (match),
-beside 1. {training["epochs"]:g} epochs, batch {training["batch"]:,}, Adam {training["learning_rate"]:g},
-seed {training["seed"]};
-{record["seconds"]:,} s in all. The last {HELD_OUT} lines of NTREX are in no training.
+{record["pairs"]:,} pairs of English and another language: {sources}; of a language at most {caps}.
+Losses: {losses}.
+Weights {training["documents"]:g} (runs), {training["halves"]:g} (halves), {training["distil"]:g} (match) beside 1.
+{training["epochs"]:g} epochs, batch {training["batch"]:,}, Adam {training["learning_rate"]:g}, seed {training["seed"]};
+{record["seconds"]:,} s in all. The last {HELD_OUT} NTREX lines of each language are in no training of that language;
+{record["pairs_of_lines_held_out_elsewhere"]} pairs have an English side that is held out for another language, whose
+file lacks lines.
 
 Licences of the sources: NTREX and SIB-200 (FLORES) CC BY-SA 4.0, Tatoeba CC BY 2.0 FR, GNOME help CC BY 3.0, eForms
-CC BY 4.0, wordnets of OMW each its own (mostly CC BY or CC BY-SA), UDHR none stated; web pages of HPLT's inspection
-set, which belong to their authors and served only for counting sub-words and for the halves. The English model matched,
-all-MiniLM-L6-v2, is Apache-2.0.
+CC BY 4.0, wordnets of OMW each its own (mostly CC BY or CC BY-SA), UDHR none stated. {shown}
 
 ## Figures
 

@@ -56,7 +56,8 @@ def reads_words(tokenizer: "Tokenizer") -> bool:
 def piece_cutter(tokenizer: "Tokenizer") -> Callable[[list[str]], list[list[int]]]:
     """Token ids of texts, by sentencepiece where the tokenizer reads words: 9 times as fast as tokenizers.
 
-    The same pieces and scores; where two ways to cut a word score alike (4 of 2,000 pages) either may be taken.
+    The same pieces and scores. Either may be taken where two ways to cut a word score alike, and a run of signs outside
+    of the vocabulary counts once: together, 4 of 2,000 web pages are cut otherwise than by the tokenizer's own file.
     """
     if not reads_words(tokenizer):
         return lambda texts: [e.ids for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
