@@ -136,6 +136,8 @@ class Train(Part):
     """Whether the form of a text (length, lines, signs) joins the embedding."""
     ngrams: Share = 0.0
     """Share of a linear term on character n-grams in each score; 0 for none."""
+    parallel: str | None = None
+    """Folder of parallel text, a Parquet file a language: the n-gram term learns to score translations alike."""
     hidden: Positive = 1000
     """Hidden units; Linear-ReLU-Linear."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
@@ -159,13 +161,18 @@ class Train(Part):
     refit: bool = False
     """Train again on everything, for as many epochs, once the figures are taken."""
     calibrate: bool = False
-    """Map each language's scores to points by isotonic regression on the validation documents."""
+    """Map each judge's scores to points, by language: isotonic regression on validation; combinations stay raw."""
     combine: dict[str, dict[str, float]] = {}
     """Further heads: name -> weight of each judge."""
     leave_out: tuple[str, ...] = ()
     """Languages that are not trained on."""
     one_language: bool = False
     """Allow judgments of a single language."""
+
+    @field_validator("leave_out")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_language(code) for code in value)
 
 
 class Select(Part):

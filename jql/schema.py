@@ -77,7 +77,7 @@ def embedding_schema(dense: int) -> pa.Schema:
             pa.field("language", pa.string(), nullable=False),
             pa.field("source", pa.string(), nullable=False),
             ("reason", pa.string()),
-            ("label", pa.float32()),
+            ("label", pa.float64()),
             ("chars", pa.int64()),
             ("features", pa.list_(pa.float32(), dense)),
         ]

@@ -1,6 +1,7 @@
 """The embed stage: judged documents to their label and dense features, once; what heads are trained on."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class EmbedWorker:
                 "language": table.column("language"),
                 "source": sources,
                 "reason": pa.array(reasons, pa.string()),
-                "label": pa.array(labels, pa.float32()),
+                "label": pa.array(labels, pa.float64()),
                 "chars": [len(text) if text else 0 for text in texts],
                 "features": values,
             },
@@ -90,7 +91,7 @@ def run_embed(run: StageRunner, judge: str, documents: Documents, spec: EncoderS
     stage = Stage(
         name=f"embed/{judge}",
         version=VERSION,
-        config={"encoder": spec.to_json(), "features": features.to_json()},
+        config={"encoder": spec.to_json(), "features": replace(features, ngrams=False).to_json()},
         inputs={"documents": documents.mark},
         factory=EmbedWorker,
         settings=settings,

@@ -6,6 +6,7 @@ Shapes: N judged documents, H judges.
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,14 @@ from jql.annotator.judgments import Judgments, check_labels, check_languages, sp
 from jql.annotator.ngrams import ngrams
 from jql.annotator.reading import window
 from jql.annotator.train_heads import HeadSettings, JudgedFeatures, fit_heads
+from jql.annotator.translations import Translated, translated_documents, translated_features
 from jql.documents import Documents, read_documents
 from jql.documents.inputs import list_files
 from jql.encoder.encoder import EncoderSpec, load_encoder
 from jql.encoder.named import encoder_spec
 from jql.engine import storage
 from jql.engine.run import Run
-from jql.errors import InputError, RecipeError
+from jql.errors import DataError, InputError, RecipeError
 from jql.recipe import Recipe, Train, dump_recipe
 
 
@@ -127,7 +129,9 @@ def judged_features(judgments: Judgments, part: Train) -> JudgedFeatures:
     )
 
 
-def fit(judgments: Judgments, recipe: Recipe, console: Console) -> tuple[Heads, np.ndarray, np.ndarray, JudgedFeatures]:
+def fit(
+    judgments: Judgments, recipe: Recipe, translated: Translated | None, console: Console
+) -> tuple[Heads, np.ndarray, np.ndarray, JudgedFeatures]:
     """Final heads; which documents were validation, bool (N,); scores of all by heads that did not see validation."""
     part = recipe.train
     settings = head_settings(part, recipe.seed)
@@ -139,11 +143,11 @@ def fit(judgments: Judgments, recipe: Recipe, console: Console) -> tuple[Heads, 
                 f"train.validation: judge {judge} has too few source documents for a share {part.validation}"
             )
     train, validation = judged.take(np.flatnonzero(~held_N)), judged.take(np.flatnonzero(held_N))
-    heads, epochs = fit_heads(train, validation, settings, report=console.print)
+    heads, epochs = fit_heads(train, validation, settings, translated=translated, report=console.print)
     heads = replace(heads, combinations=part.combine)
     points_NH = heads.points(judged.dense_ND, judged.ngrams_NV)
     if part.refit:
-        heads = replace(fit_heads(judged, None, settings, epochs)[0], combinations=part.combine)
+        heads = replace(fit_heads(judged, None, settings, epochs, translated)[0], combinations=part.combine)
     return heads, held_N, points_NH, judged
 
 
@@ -174,7 +178,11 @@ def run_train(recipe: Recipe, leave_one_out: bool = False, console: Console | No
     """
     part, console = recipe.train, console or Console()
     _check(part)
-    spec = load_encoder(encoder_spec(part.encoder, part.long)).spec
+    encoder = load_encoder(encoder_spec(part.encoder, part.long))
+    spec, translated = encoder.spec, None
+    if part.parallel:
+        pairs = translated_documents(Path(part.parallel), part.leave_out, recipe.seed)
+        translated = translated_features(pairs, features_of(part), encoder)
     settings = Settings(low=part.low, high=part.high)
     with Run(recipe.output, recipe.engine, console) as run:
         storage.put(storage.join(recipe.output, "recipe.yaml"), dump_recipe(recipe).encode())
@@ -182,12 +190,12 @@ def run_train(recipe: Recipe, leave_one_out: bool = False, console: Console | No
         for judge, reasons in judgments.dropped.items():
             for reason, count in reasons.items():
                 console.print(f"judge {judge}: {count:,} rows left out, {reason}")
-        heads, held_N, points_NH, judged = fit(judgments, recipe, console)
+        heads, held_N, points_NH, judged = fit(judgments, recipe, translated, console)
         figures: dict[str, Any] = validation_figures(judgments, heads, held_N, points_NH, settings)
         for name, entry in figures.items():
             console.print(evaluation_table(entry, f"{part.name}, head {name}, validation"))
         if leave_one_out:
-            for name, entry in _leave_one_out(judgments, judged, recipe, settings).items():
+            for name, entry in _leave_one_out(judgments, judged, recipe, settings, console).items():
                 figures[name] = entry
                 console.print(language_table(entry, f"{part.name}, {name}"))
         calibration = Calibration()
@@ -209,11 +217,14 @@ def run_train(recipe: Recipe, leave_one_out: bool = False, console: Console | No
             card=card,
             golden=GOLDEN,
         )
-        folder = Path(recipe.output) / "annotator"
-        annotator.save(folder)
+        folder = storage.join(recipe.output, "annotator")
+        with TemporaryDirectory() as made:
+            annotator.save(Path(made))
+            for file in sorted(Path(made).iterdir()):
+                storage.put(storage.join(folder, file.name), file.read_bytes())
         content = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
         storage.put(storage.join(recipe.output, "train.json"), content.encode())
-    return Trained(Annotator.load(str(folder)), str(folder), figures)
+    return Trained(Annotator.load(folder), folder, figures)
 
 
 def _check(part: Train) -> None:
@@ -224,6 +235,8 @@ def _check(part: Train) -> None:
             )
         if name in part.judges:
             raise RecipeError(f"train.combine.{name}: a judge has this name; give the combination another")
+    if part.parallel and not part.ngrams:
+        raise RecipeError("train.parallel: shapes the n-gram term only; set train.ngrams, or leave it out")
     if not part.low < part.high:
         raise RecipeError(f"train.low: expected less than train.high, got {part.low:g} and {part.high:g}")
     if part.rubric and not Path(part.rubric).is_file():
@@ -243,7 +256,7 @@ def _calibrations(
 
 
 def _leave_one_out(
-    judgments: Judgments, judged: JudgedFeatures, recipe: Recipe, settings: Settings
+    judgments: Judgments, judged: JudgedFeatures, recipe: Recipe, settings: Settings, console: Console
 ) -> dict[str, dict[str, Any]]:
     """Judge -> figures of each language by heads that saw no document of it, of any judge."""
     plain = head_settings(recipe.train, recipe.seed)
@@ -270,7 +283,10 @@ def _leave_one_out(
 
         here = (judgments.labels_N[own], judgments.languages_N[own].tolist(), judgments.sources_N[own].tolist())
         lengths = judgments.chars_N[own].tolist()
-        found[f"{judge}, language left out"] = leave_one_language_out(*here, lengths, fit_and_score, settings)
+        try:
+            found[f"{judge}, language left out"] = leave_one_language_out(*here, lengths, fit_and_score, settings)
+        except DataError as error:
+            console.print(f"judge {judge}: no figures without each language: {error}")
     return found
 
 

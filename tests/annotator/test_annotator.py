@@ -83,7 +83,7 @@ def rewritten(folder: Path, **encoder: object) -> str:
 def test_another_encoder_is_refused(folder):
     with pytest.raises(DataError, match=r"content has the hash [0-9a-f]{16}, expected 0000000000000000"):
         Annotator.load(rewritten(folder, revision="0" * 16)).score(["a"])
-    with pytest.raises(DataError, match="kind: expected one of static, sentence-transformers, transformer, got 'bow'"):
+    with pytest.raises(DataError, match=r"kind: expected one of static, sentence-transformers, transformer, got 'bow'"):
         Annotator.load(rewritten(folder, kind="bow"))
     with pytest.raises(DataError, match="encoder: unknown depth; use the version of jql that made it"):
         Annotator.load(rewritten(folder, depth=3))
@@ -93,7 +93,7 @@ def test_other_features_are_refused(folder):
     meta = json.loads((folder / "annotator.json").read_text())
     meta["features"]["ngram_hash"] = [2, 5, 20]
     (folder / "annotator.json").write_text(json.dumps(meta))
-    with pytest.raises(DataError, match="features .* are not those of this version; use the one that made it"):
+    with pytest.raises(DataError, match=r"features .* are not those of this version; use the one that made it"):
         Annotator.load(str(folder))
 
 

@@ -150,7 +150,7 @@ def test_the_ngram_term_is_used_in_its_share():
     assert mean_spearman(with_it.points(held.dense_ND, held.ngrams_NV), held) > 0.5
     assert mean_spearman(without.points(held.dense_ND, held.ngrams_NV), held) < 0.4
     means = np.array([train.labels_N[train.judge_N == h].mean() for h in (0, 1)])
-    ridge = held.ngrams_NV @ fit_ngrams(train, means)
+    ridge = held.ngrams_NV @ fit_ngrams(train, means, without, None)
     network = without.points(held.dense_ND, None)
     expected = 0.6 * network + 0.4 * (ridge[:, None] + means)
     np.testing.assert_allclose(with_it.points(held.dense_ND, held.ngrams_NV), expected, atol=2e-3)
