@@ -68,8 +68,8 @@ def fold_of(sources_N: np.ndarray) -> np.ndarray:
     return np.array([xxhash.xxh3_64_intdigest(s.encode()) % FOLDS for s in sources_N.tolist()])
 
 
-def translations(data: Path) -> Any:
-    """Translated documents as the recipe uses them."""
+def translations(data: Path, leave_out: tuple[str, ...] = ()) -> Any:
+    """Translated documents as the recipe uses them, without those of more languages."""
     from jql.annotator.train import features_of
     from jql.annotator.translations import translated_documents, translated_features
     from jql.encoder.encoder import load_encoder
@@ -77,7 +77,7 @@ def translations(data: Path) -> Any:
     from jql.recipe import load_recipe
 
     part = load_recipe(str(ROOT / "pipelines/train_edu.yaml")).train
-    pairs = translated_documents(data / "parallel", part.leave_out, 0)
+    pairs = translated_documents(data / "parallel", (*part.leave_out, *leave_out), 0)
     return translated_features(pairs, features_of(part), load_encoder(encoder_spec(part.encoder)))
 
 
@@ -197,7 +197,7 @@ def unseen(data: Path) -> dict[str, Any]:
     out_N = np.isin(found.languages_N.astype(str), sorted(LEFT_OUT))
     train, test = np.flatnonzero(~out_N), np.flatnonzero(out_N & (found.judge_N == 0))
     points, plain = (
-        points_of(judged.take(train), judged.take(test)),
+        points_of(judged.take(train), judged.take(test), translations(data, tuple(LEFT_OUT))),
         ngram_baseline(judged.take(train), judged.take(test)),
     )
     here = (found.labels_N[test], found.languages_N[test].tolist(), found.sources_N[test].tolist())
