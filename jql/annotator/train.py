@@ -308,5 +308,6 @@ def _summary(
         for name, entry in figures.items()
         if "spearman" in entry["pooled"]["figures"]
     }
-    settings = part.model_dump(mode="json", exclude={"judges", "rubric"})
+    # Where files lie on one machine is nothing to publish.
+    settings = {**part.model_dump(mode="json", exclude={"judges", "rubric"}), "parallel": bool(part.parallel)}
     return {"judges": counts, "settings": settings, "seed": seed, "spearman": spearman}
