@@ -57,9 +57,13 @@ class Features:
         """D."""
         return spec.dim + (len(surface.NAMES) if self.surface else 0)
 
+    def read(self, text: str) -> str:
+        """The part of a text that is read; all of it where that is left to the encoder."""
+        return window(text, self.chars) if self.chars else text
+
     def of(self, texts: Sequence[str], encoder: Encoder) -> tuple[np.ndarray, "sp.csr_matrix | None"]:
         """Dense features, float32 (N, D), and n-grams, sparse (N, V) or None."""
-        read = [window(text, self.chars) for text in texts] if self.chars else list(texts)
+        read = [self.read(text) for text in texts]
         dense_ND = encoder.encode(read)
         if self.surface:
             dense_ND = np.hstack([dense_ND, surface.surface(read)])

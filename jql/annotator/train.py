@@ -24,7 +24,6 @@ from jql.annotator.features import Features
 from jql.annotator.heads import Heads
 from jql.annotator.judgments import Judgments, check_labels, check_languages, split_by_source, without_length
 from jql.annotator.ngrams import ngrams
-from jql.annotator.reading import window
 from jql.annotator.train_heads import HeadSettings, JudgedFeatures, fit_heads
 from jql.annotator.translations import Translated, translated_documents, translated_features
 from jql.documents import Documents, read_documents
@@ -96,11 +95,7 @@ def gather(recipe: Recipe, run: Run, spec: EncoderSpec) -> Judgments:
                 columns[name] += table.column(name).take(kept).to_pylist()
             columns["judge"] += [j] * len(kept)
             found = read_documents(unit, ["text"]).column("text").take(kept).to_pylist()
-            texts += (
-                [window(text, part.chars) if part.chars else text for text in found]
-                if part.ngrams
-                else [""] * len(kept)
-            )
+            texts += [features.read(text) if part.ngrams else "" for text in found]
         labels, missing = columns["label"][start:], dropped[judge].get("no_label", 0)
         check_labels(judge, labels, columns["language"][start:], part.low, part.high, missing)
     languages_N = np.array(columns["language"], object)

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from jql.annotator.features import Features
 from jql.annotator.ngrams import ngrams
-from jql.annotator.reading import window
 from jql.encoder.encoder import Encoder
-from jql.encoder.parallel_text import HELD_OUT
-from jql.errors import InputError
+from jql.encoder.parallel_text import HELD_OUT, parallel_files, read_lines
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -45,18 +42,12 @@ def translated_documents(folder: Path, leave_out: tuple[str, ...], seed: int) ->
     Raises:
         InputError: no files, or without the columns source, english, translation.
     """
-    files = [file for file in sorted(folder.glob("*.parquet")) if file.stem not in leave_out]
-    if not files:
-        raise InputError(f"{folder}: no Parquet files, expected one a language with source, english, translation")
     found = []
-    for file in files:
-        try:
-            rows = pq.read_table(file, columns=["source", "english", "translation"]).to_pylist()
-        except (KeyError, ValueError, OSError) as error:
-            raise InputError(f"{file}: expected the columns source, english, translation ({error})") from error
+    for file in parallel_files(folder, leave_out):
+        by_source = read_lines(file)
         draw = random.Random(seed)
         for source, (lines, most) in LINES.items():
-            pairs = [(row["english"], row["translation"]) for row in rows if row["source"] == source]
+            pairs = by_source.get(source, [])
             pairs = pairs[:-HELD_OUT] if source == "ntrex" else draw.sample(pairs, len(pairs))
             runs = [pairs[at : at + lines] for at in range(0, len(pairs), lines)][:most]
             found += [("\n".join(e for e, _ in run), "\n".join(t for _, t in run)) for run in runs]
@@ -65,17 +56,13 @@ def translated_documents(folder: Path, leave_out: tuple[str, ...], seed: int) ->
 
 def translated_features(pairs: list[tuple[str, str]], features: Features, encoder: Encoder) -> Translated:
     """Features of translated documents; an English side that stands before many languages is encoded once."""
-
-    def read(text: str) -> str:
-        return window(text, features.chars) if features.chars else text
-
     distinct = sorted({english for english, _ in pairs})
     place = {english: i for i, english in enumerate(distinct)}
     plain = Features(chars=features.chars, surface=features.surface, ngrams=False)
     dense = [plain.of(distinct[at : at + 256], encoder)[0] for at in range(0, len(distinct), 256)]
     return Translated(
         dense_ED=np.concatenate(dense),
-        english_EV=ngrams([read(english) for english in distinct]),
+        english_EV=ngrams([features.read(english) for english in distinct]),
         english_P=np.array([place[english] for english, _ in pairs]),
-        translation_PV=ngrams([read(translation) for _, translation in pairs]),
+        translation_PV=ngrams([features.read(translation) for _, translation in pairs]),
     )

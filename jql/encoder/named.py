@@ -5,9 +5,8 @@ from pathlib import Path
 
 from jql.encoder.chunks import Long
 from jql.encoder.encoder import NAMED, EncoderSpec
-from jql.encoder.static import MODULE, static_spec
+from jql.encoder.static import MODULE, shipped_encoders, static_spec
 from jql.errors import InputError
-from jql.paths import encoders_dir
 
 
 def encoder_spec(name: str, long: Long = "truncate") -> EncoderSpec:
@@ -18,12 +17,13 @@ def encoder_spec(name: str, long: Long = "truncate") -> EncoderSpec:
     """
     if name in NAMED:
         return replace(NAMED[name], long=long)
-    shipped = "/" not in name and (encoders_dir() / name / "modules.json").is_file()  # of "/a" it would be /a itself
-    if shipped or _is_static(Path(name)):
+    shipped = shipped_encoders()
+    if name in shipped or _is_static(Path(name)):
         return static_spec(name, long)
     if "/" not in name and not Path(name).is_dir():
-        known = [*sorted(p.parent.name for p in encoders_dir().glob("*/modules.json")), *NAMED]
-        raise InputError(f"encoder {name!r}: not one that jql knows ({', '.join(known)}), no folder and no hub id")
+        raise InputError(
+            f"encoder {name!r}: not one that jql knows ({', '.join([*shipped, *NAMED])}), no folder and no hub id"
+        )
     return _sentence_spec(name, long)
 
 

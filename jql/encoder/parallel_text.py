@@ -34,21 +34,43 @@ class ParallelText:
     held_out: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
+def parallel_files(folder: Path, leave_out: tuple[str, ...] = ()) -> list[Path]:
+    """The Parquet files of parallel text, one a language and named by it, without the languages left out.
+
+    Raises:
+        InputError: there are none.
+    """
+    files = [file for file in sorted(folder.glob("*.parquet")) if file.stem not in leave_out]
+    if not files:
+        raise InputError(f"{folder}: no Parquet files, expected one a language with source, english, translation")
+    return files
+
+
+def read_lines(file: Path) -> dict[str, list[tuple[str, str]]]:
+    """Source -> its pairs of English and translation, in the order of the file.
+
+    Raises:
+        InputError: the file cannot be read or has other columns.
+    """
+    try:
+        rows = pq.read_table(file, columns=["source", "english", "translation"]).to_pylist()
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(f"{file}: expected the columns source, english, translation ({error})") from error
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        found.setdefault(row["source"], []).append((row["english"], row["translation"]))
+    return found
+
+
 def read_parallel_text(folder: Path, seed: int = 0) -> ParallelText:
     """Pairs of every language's Parquet file (columns source, english, translation).
 
     Raises:
         InputError: no such files, or nothing in them to train on or to hold out.
     """
-    files = sorted(folder.glob("*.parquet"))
-    if not files:
-        raise InputError(f"{folder}: no Parquet files, expected one a language with source, english, translation")
     found = ParallelText()
-    for file in files:
-        by_source: dict[str, list[tuple[str, str]]] = {}
-        for row in pq.read_table(file, columns=["source", "english", "translation"]).to_pylist():
-            if row["source"] in SOURCES:
-                by_source.setdefault(row["source"], []).append((row["english"], row["translation"]))
+    for file in parallel_files(folder):
+        by_source = {source: pairs for source, pairs in read_lines(file).items() if source in SOURCES}
         lines = by_source.get("ntrex", [])
         if lines:
             found.held_out[file.stem] = lines[-HELD_OUT:]

@@ -26,19 +26,23 @@ if TYPE_CHECKING:
 MODULE = "StaticEmbedding"
 
 
+def shipped_encoders() -> dict[str, Path]:
+    """The encoders that come with jql: name -> folder."""
+    return {file.parent.name: file.parent for file in sorted(encoders_dir().glob("*/modules.json"))}
+
+
 def find_static(model: str) -> Path:
     """The folder of a static encoder: one that comes with jql by its name, or a folder.
 
     Raises:
         InputError: there is none.
     """
-    shipped = encoders_dir() / model
-    if "/" not in model and (shipped / "modules.json").is_file():
-        return shipped
+    shipped = shipped_encoders()
+    if model in shipped:
+        return shipped[model]
     if (Path(model) / "modules.json").is_file():
         return Path(model)
-    known = ", ".join(sorted(p.parent.name for p in encoders_dir().glob("*/modules.json")))
-    raise InputError(f"encoder {model!r}: no such folder, and not one that comes with jql ({known})")
+    raise InputError(f"encoder {model!r}: no such folder, and not one that comes with jql ({', '.join(shipped)})")
 
 
 def read_static(folder: Path) -> tuple["Tokenizer", np.ndarray]:
