@@ -17,7 +17,7 @@ GOLDEN: tuple[str, ...] = (
 )
 
 
-def training_card(part: Train, summary: dict[str, Any], rubric: str, spec: EncoderSpec) -> str:
+def training_card(part: Train, summary: dict[str, Any], spec: EncoderSpec) -> str:
     """The text of CARD.md: what it scores, what it was trained on, figures with intervals, what to beware of."""
     judges = "\n".join(
         f"| {name} | {c['documents']:,} | {c['languages']} | {c['validation']:,} |"

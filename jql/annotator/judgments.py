@@ -44,9 +44,7 @@ class Judgments:
         )
 
 
-def check_labels(
-    judge: str, labels: Sequence[float], languages: Sequence[str], low: float, high: float, missing: int
-) -> None:
+def check_labels(judge: str, labels: Sequence[float], low: float, high: float, missing: int) -> None:
     """Whether a judge's labels can be trained on.
 
     Raises:

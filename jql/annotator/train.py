@@ -97,7 +97,7 @@ def gather(recipe: Recipe, run: Run, spec: EncoderSpec) -> Judgments:
             found = read_documents(unit, ["text"]).column("text").take(kept).to_pylist()
             texts += [features.read(text) if part.ngrams else "" for text in found]
         labels, missing = columns["label"][start:], dropped[judge].get("no_label", 0)
-        check_labels(judge, labels, columns["language"][start:], part.low, part.high, missing)
+        check_labels(judge, labels, part.low, part.high, missing)
     languages_N = np.array(columns["language"], object)
     check_languages(languages_N, part.one_language)
     return Judgments(
@@ -200,7 +200,7 @@ def run_train(recipe: Recipe, leave_one_out: bool = False, console: Console | No
             calibration = Calibration(by_head)
         rubric = Path(part.rubric).read_text(encoding="utf-8") if part.rubric else f"name: {part.name}\n"
         summary = _summary(part, judgments, held_N, figures, recipe.seed)
-        card = training_card(part, summary, rubric, spec)
+        card = training_card(part, summary, spec)
         annotator = Annotator(
             name=part.name,
             spec=spec,

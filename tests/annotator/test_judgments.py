@@ -17,31 +17,30 @@ from jql.annotator.judgments import (
 from jql.errors import DataError
 
 LABELS = [float(i % 6) for i in range(60)]
-LANGUAGES = ["deu_Latn"] * 60
 
 
 def test_good_labels_pass():
-    check_labels("web", LABELS, LANGUAGES, 0, 5, 0)
-    check_labels("web", LABELS[:FEWEST], LANGUAGES[:FEWEST], 0, 5, 9)
+    check_labels("web", LABELS, 0, 5, 0)
+    check_labels("web", LABELS[:FEWEST], 0, 5, 9)
 
 
 @pytest.mark.parametrize("wrong", [7.0, -0.5, float("nan"), float("inf")])
 def test_labels_outside_of_the_rubric_are_refused(wrong):
     found = rf"judge web: 2 labels outside of 0 to 5, such as {wrong:g}; correct them, or set train.low and train.high"
     with pytest.raises(DataError, match=found):
-        check_labels("web", [*LABELS, wrong, wrong], [*LANGUAGES, "deu_Latn", "deu_Latn"], 0, 5, 0)
+        check_labels("web", [*LABELS, wrong, wrong], 0, 5, 0)
 
 
 def test_too_few_labels_are_refused_and_missing_ones_counted():
     with pytest.raises(DataError, match=r"judge web: 49 labelled documents \(1,012 have none\), expected 50 or more"):
-        check_labels("web", LABELS[:49], LANGUAGES[:49], 0, 5, 1012)
+        check_labels("web", LABELS[:49], 0, 5, 1012)
     with pytest.raises(DataError, match=r"judge web: 0 labelled documents, expected 50 or more; judge more"):
-        check_labels("web", [], [], 0, 5, 0)
+        check_labels("web", [], 0, 5, 0)
 
 
 def test_labels_that_are_all_the_same_are_refused():
     with pytest.raises(DataError, match=r"judge web: all 60 labels are 3, nothing to learn; check how its answers"):
-        check_labels("web", [3.0] * 60, LANGUAGES, 0, 5, 0)
+        check_labels("web", [3.0] * 60, 0, 5, 0)
 
 
 def test_one_language_is_refused_unless_it_is_meant():
