@@ -94,3 +94,90 @@ def score_schema(heads: list[str]) -> pa.Schema:
             *[(head, pa.float32()) for head in heads],
         ]
     )
+
+
+RATING = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("rater", pa.string(), nullable=False),
+        ("score", pa.float64()),
+        ("reason", pa.string()),
+        pa.field("language", pa.string(), nullable=False),
+        ("seconds", pa.float64()),
+        ("guideline", pa.string()),
+        ("rated_at", pa.string()),
+        pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+"""A row for each document and rater. `score` is null where the rater skipped it, and `reason` says why.
+
+`guideline` is the version of the rubric that was rated by; `origin` is human, model or synthetic; `rated_at` ISO 8601 UTC.
+"""
+
+TRUTH = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        ("score", pa.float64()),
+        pa.field("raters", pa.list_(pa.string()), nullable=False),
+        pa.field("ratings", pa.list_(pa.float64()), nullable=False),
+        ("rule", pa.string()),
+        ("guideline", pa.string()),
+        ("translator", pa.string()),
+        pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+"""Ground truth, a row a document: `source` is the id of the document that a translation is of, else its own id.
+
+`ratings[i]` is what `raters[i]` gave; `score` is their aggregate by `rule`, null where nobody gave a score.
+`translator` is null for an original.
+"""
+
+REPLY = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("answer", pa.int32(), nullable=False),
+        ("text", pa.string()),
+        ("finish", pa.string()),
+        ("error", pa.string()),
+        ("labels", pa.list_(pa.struct([("label", pa.string()), ("logprob", pa.float64())]))),
+        ("model", pa.string()),
+        ("prompt", pa.string()),
+        ("tokens_in", pa.int64()),
+        ("tokens_out", pa.int64()),
+        ("seconds", pa.float64()),
+        ("retries", pa.int32()),
+        pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+"""What a model answered, raw: `answer` numbers the answers to one prompt from 0; `error` says why there is none.
+
+`labels` are the most probable first tokens with their log-probability, where the server gave them. `prompt` is a hash of
+what was sent and how (messages, sampling). A request's tokens and seconds stand with its first answer, 0 with the others.
+"""
+
+JUDGMENT = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        ("score", pa.float64()),
+        ("reason", pa.string()),
+        ("scores", pa.list_(pa.float64())),
+        ("kinds", pa.list_(pa.string())),
+        ("spread", pa.float64()),
+        pa.field("judge", pa.string(), nullable=False),
+        ("tokens_in", pa.int64()),
+        ("tokens_out", pa.int64()),
+        ("seconds", pa.float64()),
+        pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+"""A judge's score of a document, with the text, so that it is read as judged documents as it stands.
+
+`reason` is null exactly where there is a `score`. `scores` and `kinds` are the single answers and how each was read (null
+score where it was not `ok`); `spread` is their standard deviation, or that of the label distribution.
+"""
