@@ -9,11 +9,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from jql.cli_annotator import app as annotator_verbs
+from jql.cli_judge import app as judge_verbs
+from jql.cli_truth import app as truth_verbs
 from jql.errors import InputError, JqlError, LockError, RecipeError, one_line
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 app.add_typer(annotator_verbs)
+app.add_typer(judge_verbs, name="judge")
+app.add_typer(truth_verbs)
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[STAGE.FIELD=VALUE]...", help="overrides, values as in YAML")
@@ -47,9 +51,9 @@ def plan(recipe: str, overrides: Overrides = None, as_json: AsJson = False) -> N
 @app.command()
 def explain(stage: str) -> None:
     """Print every field of a stage: type, default, meaning."""
-    from jql.recipe import PARTS, Recipe
+    from jql.recipe import PARTS, Judge, Recipe
 
-    part = PARTS.get(stage)
+    part = {**PARTS, "judge.judges": Judge}.get(stage)
     if part is None and stage != "recipe":
         raise RecipeError(f"explain: no stage {stage!r}; there are recipe, {', '.join(PARTS)}")
     model = part or Recipe
@@ -161,10 +165,20 @@ def _later(stage: str, folder: str, as_json: bool, **parts: dict[str, Any]) -> N
 
 def _run(recipe: Any, as_json: bool) -> None:
     from jql.pipeline import run_recipe
-    from jql.report.summary import drops_table, summary_table
 
-    result = run_recipe(recipe)
-    _print(summary_table(result.summary, result.cuts))
+    show(run_recipe(recipe), as_json)
+
+
+def show(result: Any, as_json: bool) -> None:
+    """What a run made, as tables; one line of JSON last."""
+    from jql.report.summary import drops_table, judges_table, summary_table
+
+    if judges := result.summary["total"].get("judges"):
+        _print(judges_table(judges))
+    if result.annotator:
+        print(f"annotator: {result.annotator}")
+    if result.summary["languages"]:
+        _print(summary_table(result.summary, result.cuts))
     if result.summary["dropped"]:
         _print(drops_table(result.summary))
     if again := result.summary["total"].get("ids_again"):

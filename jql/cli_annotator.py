@@ -22,11 +22,21 @@ def train(
         bool, typer.Option("--leave-one-language-out", help="also train without each language in turn")
     ] = False,
 ) -> None:
-    """Train the annotator that a recipe's train part describes, into RUN/annotator."""
+    """Train the annotator of a recipe into RUN/annotator, on files of judgments or on what its judges say."""
     from jql.annotator.train import run_train
+    from jql.cli_judge import stages_up_to
     from jql.recipe import load_recipe
 
-    made = run_train(load_recipe(recipe, overrides), leave_one_out)
+    found = load_recipe(recipe, overrides)
+    if found.judge.judges and not found.train.judges:
+        if leave_one_out:
+            raise RecipeError("--leave-one-language-out: needs train.judges; name RUN/judge's judgments there")
+        from jql.cli import show
+        from jql.pipeline import run_recipe
+
+        show(run_recipe(load_recipe(recipe, [*(overrides or []), stages_up_to(found, "train")])), False)
+        return
+    made = run_train(found, leave_one_out)
     print(f"annotator: {made.folder}, heads {', '.join(made.annotator.heads)}, revision {made.annotator.revision}")
 
 

@@ -17,8 +17,12 @@ class InputError(RecipeError):
     """An input named by the user does not exist, is empty or has the wrong columns: exit code 2."""
 
 
-class OutputError(JqlError):
-    """The output cannot be written (disk full, no permission): the run stops at once, exit code 1."""
+class StopError(JqlError):
+    """No unit can go on (a full disk, a dead endpoint, a spent budget): the run stops at once, exit code 1."""
+
+
+class OutputError(StopError):
+    """The output cannot be written (disk full, no permission)."""
 
 
 class LockError(JqlError):

@@ -15,6 +15,8 @@ from jql.recipe import Recipe, dump_recipe
 from jql.report.summary import Stages, summarize
 from jql.select.cuts import Cuts
 
+JUDGING = {"rank", "judge", "train"}
+
 
 @dataclass(frozen=True)
 class Result:
@@ -22,17 +24,18 @@ class Result:
 
     Attributes:
         summary: as in summary.json. cuts: as in cuts.json, None if nothing was cut.
-        export: folder of the data set, or None.
+        export: folder of the data set, annotator: of what was trained, or None.
     """
 
     folder: str
     summary: dict[str, Any]
     cuts: dict[str, Any] | None
     export: str | None
+    annotator: str | None = None
 
 
-def open_documents(recipe: Recipe, run: StageRunner, stages: Stages) -> Documents:
-    """The documents the recipe works on: from its crawl, else from its folder.
+def open_documents(recipe: Recipe, run: StageRunner, stages: Stages) -> Documents | None:
+    """The documents the recipe works on: from its crawl, else from its folder; None where no stage needs any.
 
     Raises:
         RecipeError: it names neither.
@@ -42,12 +45,14 @@ def open_documents(recipe: Recipe, run: StageRunner, stages: Stages) -> Document
 
         stages.crawl = run_crawl(recipe, run)
         return Documents.of_stage(stages.crawl)
-    if not recipe.documents.path:
-        raise RecipeError("documents.path: nothing to work on; name a folder of documents or add the crawl stage")
-    return Documents.of_path(recipe.documents.path, recipe.documents.unit_rows, recipe.documents.language)
+    if recipe.documents.path:
+        return Documents.of_path(recipe.documents.path, recipe.documents.unit_rows, recipe.documents.language)
+    if set(recipe.stages) <= {"rank", "train"} or (recipe.judge.documents and set(recipe.stages) <= JUDGING):
+        return None
+    raise RecipeError("documents.path: nothing to work on; name a folder of documents or add the crawl stage")
 
 
-def walk(recipe: Recipe, run: StageRunner, stages: Stages) -> tuple[Documents, Cuts | None]:
+def walk(recipe: Recipe, run: StageRunner, stages: Stages) -> tuple[Documents | None, Cuts | None]:
     """Take the recipe's stages up to the decisions, filling in `stages`; returns the documents and the cuts.
 
     Raises:
@@ -58,7 +63,12 @@ def walk(recipe: Recipe, run: StageRunner, stages: Stages) -> tuple[Documents, C
     if "dedup" in recipe.stages:
         from jql.dedup.dedup import run_dedup
 
+        assert documents is not None
         stages.clusters = run_dedup(recipe, run, documents)
+    if JUDGING & set(recipe.stages):
+        recipe = _judge_and_train(recipe, run, stages, documents)
+    if documents is None:
+        return None, None
     if "annotate" in recipe.stages:
         from jql.annotator.annotate import run_annotate
 
@@ -76,6 +86,45 @@ def walk(recipe: Recipe, run: StageRunner, stages: Stages) -> tuple[Documents, C
     return documents, cuts
 
 
+def _judge_and_train(recipe: Recipe, run: StageRunner, stages: Stages, documents: Documents | None) -> Recipe:
+    """Rank judges, let them label, train on the labels; the recipe with what was trained in the place of `trained`."""
+    ranking = None
+    if "rank" in recipe.stages:
+        from jql.judge.judge import run_ranking
+
+        ranking = run_ranking(recipe, run)
+    if "judge" in recipe.stages:
+        from jql.judge.judge import costs, run_judge
+
+        judged = run_judge(recipe, run, documents, ranking)
+        stages.judgments = {name: found.judgments for name, found in judged.items()}
+        stages.judges = {name: costs(found) for name, found in judged.items()}
+    if "train" in recipe.stages:
+        from jql.annotator.gather import judged_files
+        from jql.annotator.train import train
+
+        if recipe.train.judges or not stages.judgments:
+            labelled = judged_files(recipe)
+        else:
+            labelled = {name: Documents.of_stage(stage) for name, stage in stages.judgments.items()}
+            recipe = _with_rubric(recipe)
+        stages.annotator = train(recipe, run, labelled).folder
+    if recipe.annotate.annotator == "trained" and stages.annotator:
+        annotate = recipe.annotate.model_copy(update={"annotator": stages.annotator})
+        recipe = recipe.model_copy(update={"annotate": annotate})
+    return recipe
+
+
+def _with_rubric(recipe: Recipe) -> Recipe:
+    """The recipe with the rubric that was judged by, and its range, as that of the annotator."""
+    from jql.rubric import load_rubric, rubric_path
+
+    rubric = load_rubric(recipe.judge.rubric)
+    known = {"rubric": rubric_path(recipe.judge.rubric), "low": float(rubric.low), "high": float(rubric.high)}
+    new = {name: value for name, value in known.items() if name not in recipe.train.model_fields_set}
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=new)})
+
+
 def run_recipe(recipe: Recipe, console: Console | None = None) -> Result:
     """Run the recipe's stages; what was done before is kept, so the same call again continues.
 
@@ -91,10 +140,12 @@ def run_recipe(recipe: Recipe, console: Console | None = None) -> Result:
         files = {"summary.json": summary} | ({"cuts.json": cuts} if cuts else {})
         for name, content in files.items():
             storage.put(storage.join(recipe.output, name), _json(content))
-        export = _publish(recipe, documents, stages, summary, cuts) if stages.export is not None else None
+        export = None
+        if stages.export is not None and documents is not None:
+            export = _publish(recipe, documents, stages, summary, cuts)
         if export is not None:
             storage.put(storage.join(export, "summary.json"), _json(summary))
-    return Result(recipe.output, summary, cuts, export)
+    return Result(recipe.output, summary, cuts, export, stages.annotator)
 
 
 def _json(content: Any) -> bytes:
@@ -113,14 +164,17 @@ def _publish(
     files = publish(stages.export, target)
     annotator = None
     if stages.scores is not None:
-        loaded = Annotator.load(recipe.annotate.annotator)
+        loaded = Annotator.load(stages.annotator or recipe.annotate.annotator)
         annotator = f"{loaded.name}, revision {loaded.revision}, heads {', '.join(loaded.heads)}"
+        judges = loaded.about.get("training", {}).get("judges", {})
+        if made_up := [name for name, entry in judges.items() if "synthetic" in entry.get("origin", {})]:
+            annotator += f"; **origin: synthetic** judgments of {', '.join(made_up)}"
     manifest = {
         "name": recipe.name,
         "jql": __version__,
         "annotator": annotator,
         "inputs": documents.mark,
-        "fingerprints": {name: stage.fingerprint for name, stage in vars(stages).items() if stage is not None},
+        "fingerprints": {name: stage.fingerprint for name, stage in stages.named().items()},
         "recipe": recipe.model_dump(mode="json", by_alias=True),
         "cuts": cuts,
         "summary": summary,

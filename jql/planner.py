@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from jql.engine import storage
@@ -25,6 +26,7 @@ class Planner:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.found: list[dict[str, Any]] = []
+        self.console = Console(quiet=True)
 
     def run(self, stage: Stage, units: Callable[[], Iterable[Unit]]) -> StageRun:
         """The stage if it is complete.
@@ -44,6 +46,16 @@ class Planner:
         if done < len(plan):
             raise Waiting
         return StageRun(stage.name, folder, fingerprint.digest, plan)
+
+    def make(self, name: str, done: bool, work: Callable[[], None]) -> None:
+        """Count it as one unit.
+
+        Raises:
+            Waiting: it is not done.
+        """
+        self.found.append({"stage": name, "units": 1, "done": int(done), "left": int(not done), "weight": 0})
+        if not done:
+            raise Waiting
 
 
 def plan_recipe(recipe: Recipe) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from jql.errors import RecipeError
 from jql.languages import check_language
 
-StageName = Literal["crawl", "dedup", "annotate", "select", "export"]
+StageName = Literal["crawl", "dedup", "rank", "judge", "train", "annotate", "select", "export"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
+USUAL: tuple[StageName, ...] = ("crawl", "dedup", "annotate", "select", "export")
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -101,11 +102,98 @@ class Dedup(Part):
     """Parts that the exchange is cut into; none takes one for every 2 GiB of documents."""
 
 
+class Judge(Part):
+    """One language model that judges: at an endpoint, served beside each worker, or from stored replies."""
+
+    model: str = ""
+    """Its name, as the endpoint knows it, or the folder or hub id that serve loads."""
+    revision: str = ""
+    """What else its answers depend on, such as a commit or a quantisation."""
+    family: str | None = None
+    """Models of one family do not vouch for one another: one of each is recommended; none is the judge's own name."""
+    endpoint: str | None = Field(None, json_schema_extra=_MEANS)
+    """Base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1."""
+    key: str = Field("OPENAI_API_KEY", json_schema_extra=_MEANS)
+    """The environment variable that holds the endpoint's key."""
+    serve: str | None = Field(None, json_schema_extra=_MEANS)
+    """Instead of an endpoint: a command that starts a server beside each worker; {model} and {port} are filled in."""
+    gpus: Annotated[float, Field(ge=0)] = Field(0, json_schema_extra=_MEANS)
+    """GPUs of each worker with serve."""
+    replies: tuple[str, ...] = ()
+    """Instead of either: files or folders of stored replies, matched by the document's id; nothing is asked."""
+    score: Literal["sampled", "expected"] = "sampled"
+    """sampled: answers, parsed by the rubric. expected: mean over the scale by the probability of each label as the
+    first token; needs an endpoint with log-probabilities, and the rubric's label_prompt."""
+    answers: Positive = 3
+    """Sampled answers for each document; 3 as published."""
+    temperature: Annotated[float, Field(ge=0)] = 0.7
+    """Of sampled answers."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Of sampled answers."""
+    max_tokens: Positive = 500
+    """Of one sampled answer."""
+    extra: dict[str, Any] = {}
+    """Further fields of the request, such as chat_template_kwargs."""
+    price_in: Annotated[float, Field(ge=0)] = Field(0.0, json_schema_extra=_MEANS)
+    """Money for a million tokens of prompts."""
+    price_out: Annotated[float, Field(ge=0)] = Field(0.0, json_schema_extra=_MEANS)
+    """Money for a million tokens of answers."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Judge":
+        given = [name for name in ("endpoint", "serve", "replies") if getattr(self, name)]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"expected exactly one of endpoint, serve and replies, got {found}")
+        if not self.model and not self.replies:
+            raise ValueError("model: expected the model's name, got none")
+        return self
+
+
+class Judging(Part):
+    """Language models that label documents by a rubric, ranked against human ratings first."""
+
+    rubric: str = "educational"
+    """A rubric's YAML file, or the name of one that comes with jql."""
+    judges: dict[str, Judge] = {}
+    """The candidates: name -> settings, see jql explain judge.judges."""
+    truth: str | None = None
+    """Ground truth (a TRUTH table, as of jql truth aggregate) that candidates are ranked against."""
+    choose: Positive = 3
+    """How many candidates ranking recommends, the best of each family."""
+    use: tuple[str, ...] = ()
+    """Judges that label; none takes those that ranking recommends, or all of them where nothing is ranked."""
+    documents: str | None = None
+    """Documents to label, where they are not those of the run."""
+    per_language: Positive | None = None
+    """About how many documents of each language to label, drawn with the recipe's seed; none labels all."""
+    rule: Literal["majority", "mean", "median"] = "majority"
+    """How one judge's answers for a document become a score; majority: ties go to their mean, as published."""
+    max_invalid: Share = 0.1
+    """Share of unreadable answers above which a judge is refused."""
+    budget_tokens: Positive | None = Field(None, json_schema_extra=_MEANS)
+    """Tokens, in and out, after which a judge stops; ranking and labelling are counted apart."""
+    budget_money: Annotated[float, Field(gt=0)] | None = Field(None, json_schema_extra=_MEANS)
+    """The same in money, by the judge's price_in and price_out."""
+    concurrency: Positive = Field(32, json_schema_extra=_MEANS)
+    """Requests that each worker has in flight."""
+    timeout_s: Annotated[float, Field(gt=0)] = Field(120.0, json_schema_extra=_MEANS)
+    """Seconds for one request."""
+    retries: Annotated[int, Field(ge=0)] = Field(8, json_schema_extra=_MEANS)
+    """Tries after the first, with growing pauses, where a request fails."""
+
+    @model_validator(mode="after")
+    def _known_names(self) -> "Judging":
+        if unknown := [name for name in self.use if name not in self.judges]:
+            raise ValueError(f"use: no judge {', '.join(unknown)}; there are {', '.join(self.judges) or 'none'}")
+        return self
+
+
 class Annotate(Part):
     """Scores of every document."""
 
     annotator: str = "edu"
-    """An annotator that comes with jql, or a folder of one."""
+    """An annotator that comes with jql, a folder or hub id of one, or trained: what this run trains."""
     copies: Literal["every", "one"] = "every"
     """After dedup: score every document, or one of each near-duplicate cluster."""
     batch: Positive = Field(512, json_schema_extra=_MEANS)
@@ -118,9 +206,10 @@ class Train(Part):
     name: str = "annotator"
     """What the annotator is called."""
     judges: dict[str, tuple[str, ...]] = {}
-    """Judge -> files or folders of its judgments: text, score, language, and source where documents share one."""
+    """Judge -> files or folders of its judgments: text, score, language, and source where documents share one; none
+    takes the judge stage's."""
     rubric: str | None = None
-    """The rubric's YAML file; it goes into the annotator's folder."""
+    """The rubric's YAML file; it goes into the annotator's folder; none takes judge.rubric where this run judges."""
     low: float = 0.0
     """Lowest label of the rubric."""
     high: float = 5.0
@@ -210,14 +299,15 @@ class Recipe(Part):
     """What the run is called, also in the data set card."""
     output: str = "runs/run"
     """The run folder: local or s3://; every node must see it."""
-    stages: tuple[StageName, ...] = STAGES
-    """The stages to run, in this order: crawl, dedup, annotate, select, export."""
+    stages: tuple[StageName, ...] = USUAL
+    """The stages to run, in this order: crawl, dedup, rank, judge, train, annotate, select, export."""
     seed: int = 0
     """Seed of every draw."""
     engine: Engine = Engine()
     documents: DocumentInput = DocumentInput()
     crawl: Crawl = Crawl()
     dedup: Dedup = Dedup()
+    judge: Judging = Judging()
     train: Train = Train()
     annotate: Annotate = Annotate()
     select: Select = Select()
@@ -235,6 +325,14 @@ class Recipe(Part):
             raise ValueError(
                 "documents.path: the run crawls, so it takes no other documents; remove it or the crawl stage"
             )
+        if {"rank", "judge"} & set(self.stages) and not self.judge.judges:
+            raise ValueError("judge.judges: none; name each judge with its endpoint, server or stored replies")
+        if "rank" in self.stages and not self.judge.truth:
+            raise ValueError(
+                "judge.truth: ranking needs human ratings; name a TRUTH table, or leave rank out of stages"
+            )
+        if self.annotate.annotator == "trained" and "annotate" in self.stages and "train" not in self.stages:
+            raise ValueError("annotate.annotator: trained means what this run trains; add train to stages")
         if self.annotate.copies == "one" and self.select.copy_kept not in ("best", "first"):
             raise ValueError(
                 f"select.copy: only one of each cluster is scored (annotate.copies: one), so {self.select.copy_kept} "
@@ -334,6 +432,7 @@ def _explain(error: Any) -> str:
     if kind == "extra_forbidden":
         *parents, last = [str(p) for p in error["loc"]]
         part: Any = Recipe if not parents else PARTS.get(parents[0], Recipe)
+        part = Judge if parents[:2] == ["judge", "judges"] else part
         close = difflib.get_close_matches(last, field_names(part), 1, 0.5)
         hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(field_names(part))}"
         return f"{path}: unknown key; {hint}"

@@ -11,7 +11,7 @@ from conftest import ROOT, table_bytes
 
 from jql.engine import storage
 from jql.engine.progress import console
-from jql.errors import OutputError
+from jql.errors import StopError
 from jql.pipeline import run_recipe
 from jql.recipe import load_recipe
 
@@ -105,7 +105,7 @@ def test_running_again_does_nothing_again(sample, inline):
 
 def test_an_output_that_cannot_be_written_is_one_line(sample, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match=r"file.*cannot be written"):
+    with pytest.raises(StopError, match=r"file.*cannot be written"):
         demo(sample, tmp_path / "file" / "run", "engine.backend=inline")
 
 

@@ -106,7 +106,12 @@ def test_overrides_are_yaml_values():
 )
 def test_a_dumped_recipe_reads_back_as_itself(quantile, rule, heads, stages, seed):
     recipe = make_recipe(
-        {"seed": seed, "stages": stages, "select": {"quantile": quantile, "rule": rule, "heads": heads}}
+        {
+            "seed": seed,
+            "stages": stages,
+            "judge": {"truth": "truth.parquet", "judges": {"a": {"model": "m", "endpoint": "http://127.0.0.1/v1"}}},
+            "select": {"quantile": quantile, "rule": rule, "heads": heads},
+        }
     )
     assert make_recipe(parse_yaml(dump_recipe(recipe), "dump")) == recipe
 

@@ -20,7 +20,7 @@ GOLDEN: tuple[str, ...] = (
 def training_card(part: Train, summary: dict[str, Any], spec: EncoderSpec) -> str:
     """The text of CARD.md: what it scores, what it was trained on, figures with intervals, what to beware of."""
     judges = "\n".join(
-        f"| {name} | {c['documents']:,} | {c['languages']} | {c['validation']:,} |"
+        f"| {name} | {c['documents']:,} | {c['languages']} | {c['validation']:,} | {_origin(c.get('origin', {}))} |"
         for name, c in summary["judges"].items()
     )
     figures = "\n".join(f"| {name} | {_figure(entry)} |" for name, entry in summary["spearman"].items())
@@ -40,8 +40,8 @@ Points from {part.low:g} to {part.high:g} for the rubric in rubric.yaml, distill
 Encoder: {spec.model}, revision {spec.revision or "not pinned"}.
 Of a document is read: {read}.{left_out}
 
-| judge (head) | judged documents | languages | of these for validation |
-| --- | --- | --- | --- |
+| judge (head) | judged documents | languages | of these for validation | origin of the judgments |
+| --- | --- | --- | --- | --- |
 {judges}
 {combined}
 
@@ -52,6 +52,10 @@ Of a document is read: {read}.{left_out}
 Judges do not use the scale alike: compare scores of one head, and cut each language at its own quantile. Figures are
 agreement with a model's judgments, not with people.
 """
+
+
+def _origin(counts: dict[str, int]) -> str:
+    return ", ".join(f"{kind} {n:,}" for kind, n in counts.items()) or "unknown"
 
 
 def _figure(entry: dict[str, Any]) -> str:

@@ -89,7 +89,7 @@ def run_embed(run: StageRunner, judge: str, documents: Documents, spec: EncoderS
     """Embed the judged documents of one judge."""
     settings = {"spec": spec.to_json(), "features": {"chars": features.chars, "surface": features.surface}}
     stage = Stage(
-        name=f"embed/{judge}",
+        name=f"train/embed/{judge}",
         version=VERSION,
         config={"encoder": spec.to_json(), "features": replace(features, ngrams=False).to_json()},
         inputs={"documents": documents.mark},

@@ -17,7 +17,7 @@ FEWEST = 50
 
 @dataclass(frozen=True)
 class Judgments:
-    """What the embed stages hold, row by row, and how many rows were left out, by judge and reason."""
+    """What the embed stages hold, row by row; by judge, what was left out and where the rest is from."""
 
     judges: list[str]
     judge_N: np.ndarray
@@ -28,6 +28,7 @@ class Judgments:
     dense_ND: np.ndarray
     texts: list[str]
     dropped: dict[str, dict[str, int]]
+    origins: dict[str, dict[str, int]]
 
     def take(self, rows: np.ndarray) -> "Judgments":
         """These documents only."""
@@ -41,6 +42,7 @@ class Judgments:
             self.dense_ND[rows],
             [self.texts[r] for r in rows],
             self.dropped,
+            self.origins,
         )
 
 

@@ -19,21 +19,24 @@ from jql.agreement.tables import evaluation_table, language_table
 from jql.annotator.annotator import Annotator
 from jql.annotator.calibration import Calibration, fit_calibration
 from jql.annotator.card import GOLDEN, training_card
-from jql.annotator.embed import run_embed
 from jql.annotator.features import Features
+from jql.annotator.gather import embed_all, gather, judged_files
 from jql.annotator.heads import Heads
-from jql.annotator.judgments import Judgments, check_labels, check_languages, split_by_source, without_length
+from jql.annotator.judgments import Judgments, split_by_source, without_length
 from jql.annotator.ngrams import ngrams
 from jql.annotator.train_heads import HeadSettings, JudgedFeatures, fit_heads
 from jql.annotator.translations import Translated, translated_documents, translated_features
-from jql.documents import Documents, read_documents
-from jql.documents.inputs import list_files
-from jql.encoder.encoder import EncoderSpec, load_encoder
+from jql.documents import Documents
+from jql.documents.inputs import input_mark, list_files
+from jql.encoder.encoder import Encoder, load_encoder
 from jql.encoder.named import encoder_spec
 from jql.engine import storage
-from jql.engine.run import Run
+from jql.engine.fingerprint import digest_of
+from jql.engine.run import Run, StageRun, StageRunner
 from jql.errors import DataError, InputError, RecipeError
 from jql.recipe import Recipe, Train, dump_recipe
+
+VERSION = 1  # raised when the same judgments and settings make other heads
 
 
 @dataclass(frozen=True)
@@ -54,63 +57,6 @@ def head_settings(part: Train, seed: int) -> HeadSettings:
     """How a recipe trains heads."""
     names = ("hidden", "learning_rate", "dropout", "batch", "epochs", "schedule", "members", "sampling")
     return HeadSettings(ngram_share=part.ngrams, seed=seed, **{name: getattr(part, name) for name in names})
-
-
-def gather(recipe: Recipe, run: Run, spec: EncoderSpec) -> Judgments:
-    """All judgments with their dense features, checked; rows without a label or text are counted and left out.
-
-    Raises:
-        InputError: files missing. DataError: labels that cannot be trained on.
-    """
-    part, features = recipe.train, features_of(recipe.train)
-    if not part.judges:
-        raise RecipeError("train.judges: none; name each judge with the files of its judgments")
-    columns: dict[str, list[Any]] = {name: [] for name in ("judge", "label", "language", "source", "chars")}
-    dense: list[np.ndarray] = []
-    texts: list[str] = []
-    dropped: dict[str, dict[str, int]] = {}
-    for j, (judge, paths) in enumerate(part.judges.items()):
-        files = [file for path in paths for file in list_files(path)]
-        if not files:
-            raise InputError(f"train.judges.{judge}: no files; name at least one")
-        documents = Documents.of_files(files, recipe.documents.unit_rows, None)
-        stage = run_embed(run, judge, documents, spec, features)
-        dropped[judge] = {}
-        start = len(columns["label"])
-        paths_of = {receipt.unit: stage.path(receipt) for receipt in stage.receipts()}
-        for unit in documents.units():
-            if unit.index not in paths_of:
-                continue
-            table = storage.read_table(paths_of[unit.index])
-            reasons, languages = table.column("reason").to_pylist(), table.column("language").to_pylist()
-            reasons = [
-                r or ("left_out" if c in part.leave_out else None) for r, c in zip(reasons, languages, strict=True)
-            ]
-            kept = np.flatnonzero([reason is None for reason in reasons])
-            for reason in filter(None, reasons):
-                dropped[judge][reason] = dropped[judge].get(reason, 0) + 1
-            flat = table.column("features").combine_chunks().take(kept).flatten().to_numpy()
-            dense.append(flat.reshape(len(kept), features.dense(spec)))
-            for name in ("label", "language", "source", "chars"):
-                columns[name] += table.column(name).take(kept).to_pylist()
-            columns["judge"] += [j] * len(kept)
-            found = read_documents(unit, ["text"]).column("text").take(kept).to_pylist()
-            texts += [features.read(text) if part.ngrams else "" for text in found]
-        labels, missing = columns["label"][start:], dropped[judge].get("no_label", 0)
-        check_labels(judge, labels, part.low, part.high, missing)
-    languages_N = np.array(columns["language"], object)
-    check_languages(languages_N, part.one_language)
-    return Judgments(
-        judges=list(part.judges),
-        judge_N=np.array(columns["judge"]),
-        labels_N=np.array(columns["label"], np.float64),
-        languages_N=languages_N,
-        sources_N=np.array(columns["source"], object),
-        chars_N=np.array(columns["chars"]),
-        dense_ND=np.concatenate(dense),
-        texts=texts,
-        dropped=dropped,
-    )
 
 
 def judged_features(judgments: Judgments, part: Train) -> JudgedFeatures:
@@ -163,7 +109,7 @@ def validation_figures(
 
 
 def run_train(recipe: Recipe, leave_one_out: bool = False, console: Console | None = None) -> Trained:
-    """Train the annotator that the recipe's train part describes, into RUN/annotator; the same call continues.
+    """Train on the files that the recipe's train part names, into RUN/annotator; the same call continues.
 
     Args:
         leave_one_out: also train once without each language and report how its judgments are met.
@@ -171,64 +117,99 @@ def run_train(recipe: Recipe, leave_one_out: bool = False, console: Console | No
     Raises:
         JqlError: see jql/errors.py.
     """
-    part, console = recipe.train, console or Console()
-    _check(part)
+    judged = judged_files(recipe)
+    with Run(recipe.output, recipe.engine, console) as run:
+        storage.put(storage.join(recipe.output, "recipe.yaml"), dump_recipe(recipe).encode())
+        return train(recipe, run, judged, leave_one_out)
+
+
+def train(recipe: Recipe, run: StageRunner, judged: dict[str, Documents], leave_one_out: bool = False) -> Trained:
+    """Train on judged documents, by judge, within a run; what was trained of the same judgments and settings is kept.
+
+    Raises:
+        JqlError: see jql/errors.py.
+    """
+    part = recipe.train
+    _check(part, list(judged))
     encoder = load_encoder(encoder_spec(part.encoder, part.long))
-    spec, translated = encoder.spec, None
+    embedded = embed_all(run, judged, encoder.spec, features_of(part))
+    rubric = Path(part.rubric).read_text(encoding="utf-8") if part.rubric else f"name: {part.name}\n"
+    parallel = input_mark(list_files(part.parallel)) if part.parallel else ""
+    marks = {judge: (documents.mark, stage.mark()) for judge, (documents, stage) in embedded.items()}
+    settings = part.model_dump(mode="json", exclude={"judges", "rubric", "parallel"})
+    stamp = digest_of([VERSION, settings, recipe.seed, rubric, parallel, marks, leave_one_out])
+    folder, path = storage.join(recipe.output, "annotator"), storage.join(recipe.output, "train.json")
+
+    def work() -> None:
+        figures = _train(recipe, run.console, encoder, embedded, rubric, folder, leave_one_out)
+        # Last, so that a training that was broken off is no finished one.
+        storage.put(
+            path, (json.dumps({"stamp": stamp, "figures": figures}, indent=1, ensure_ascii=False) + "\n").encode()
+        )
+
+    known = json.loads(storage.read_bytes(path)) if storage.exists(path) else {}
+    run.make("train/heads", known.get("stamp") == stamp, work)
+    figures = json.loads(storage.read_bytes(path))["figures"]
+    return Trained(Annotator.load(folder), folder, figures)
+
+
+def _train(
+    recipe: Recipe,
+    console: Console,
+    encoder: Encoder,
+    embedded: dict[str, tuple[Documents, StageRun]],
+    rubric: str,
+    folder: str,
+    leave_one_out: bool,
+) -> dict[str, Any]:
+    """Train, write the annotator into `folder`, and return the figures."""
+    part, spec, translated = recipe.train, encoder.spec, None
     if part.parallel:
         pairs = translated_documents(Path(part.parallel), part.leave_out, recipe.seed)
         translated = translated_features(pairs, features_of(part), encoder)
     settings = Settings(low=part.low, high=part.high)
-    with Run(recipe.output, recipe.engine, console) as run:
-        storage.put(storage.join(recipe.output, "recipe.yaml"), dump_recipe(recipe).encode())
-        judgments = gather(recipe, run, spec)
-        for judge, reasons in judgments.dropped.items():
-            for reason, count in reasons.items():
-                console.print(f"judge {judge}: {count:,} rows left out, {reason}")
-        heads, held_N, points_NH, judged = fit(judgments, recipe, translated, console)
-        figures: dict[str, Any] = validation_figures(judgments, heads, held_N, points_NH, settings)
-        for name, entry in figures.items():
-            console.print(evaluation_table(entry, f"{part.name}, head {name}, validation"))
-        if leave_one_out:
-            for name, entry in _leave_one_out(judgments, judged, recipe, settings, console).items():
-                figures[name] = entry
-                console.print(language_table(entry, f"{part.name}, {name}"))
-        calibration = Calibration()
-        if part.calibrate:
-            rows = np.flatnonzero(held_N)
-            by_head = _calibrations(judgments, heads, rows, points_NH)
-            calibration = Calibration(by_head)
-        rubric = Path(part.rubric).read_text(encoding="utf-8") if part.rubric else f"name: {part.name}\n"
-        summary = _summary(part, judgments, held_N, figures, recipe.seed)
-        card = training_card(part, summary, spec)
-        annotator = Annotator(
-            name=part.name,
-            spec=spec,
-            features=features_of(part),
-            trained=heads,
-            calibration=calibration,
-            about={"range": [part.low, part.high], "jql": __version__, "training": summary},
-            rubric=rubric,
-            card=card,
-            golden=GOLDEN,
-        )
-        folder = storage.join(recipe.output, "annotator")
-        with TemporaryDirectory() as made:
-            annotator.save(Path(made))
-            for file in sorted(Path(made).iterdir()):
-                storage.put(storage.join(folder, file.name), file.read_bytes())
-        content = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
-        storage.put(storage.join(recipe.output, "train.json"), content.encode())
-    return Trained(Annotator.load(folder), folder, figures)
+    judgments = gather(part, embedded, features_of(part), spec)
+    for judge, reasons in judgments.dropped.items():
+        for reason, count in reasons.items():
+            console.print(f"judge {judge}: {count:,} rows left out, {reason}")
+    heads, held_N, points_NH, judged = fit(judgments, recipe, translated, console)
+    figures: dict[str, Any] = validation_figures(judgments, heads, held_N, points_NH, settings)
+    for name, entry in figures.items():
+        console.print(evaluation_table(entry, f"{part.name}, head {name}, validation"))
+    if leave_one_out:
+        for name, entry in _leave_one_out(judgments, judged, recipe, settings, console).items():
+            figures[name] = entry
+            console.print(language_table(entry, f"{part.name}, {name}"))
+    calibration = Calibration()
+    if part.calibrate:
+        rows = np.flatnonzero(held_N)
+        calibration = Calibration(_calibrations(judgments, heads, rows, points_NH))
+    summary = _summary(part, judgments, held_N, figures, recipe.seed)
+    if made_up := [judge for judge, origins in judgments.origins.items() if "synthetic" in origins]:
+        console.print(f"origin: synthetic judgments of {', '.join(made_up)}; the figures show that it runs, no more")
+    annotator = Annotator(
+        name=part.name,
+        spec=spec,
+        features=features_of(part),
+        trained=heads,
+        calibration=calibration,
+        about={"range": [part.low, part.high], "jql": __version__, "training": summary},
+        rubric=rubric,
+        card=training_card(part, summary, spec),
+        golden=GOLDEN,
+    )
+    with TemporaryDirectory() as made:
+        annotator.save(Path(made))
+        for file in sorted(Path(made).iterdir()):
+            storage.put(storage.join(folder, file.name), file.read_bytes())
+    return figures
 
 
-def _check(part: Train) -> None:
+def _check(part: Train, judges: list[str]) -> None:
     for name, parts in part.combine.items():
-        if unknown := sorted(set(parts) - set(part.judges)):
-            raise RecipeError(
-                f"train.combine.{name}: no judge {', '.join(unknown)}; there are {', '.join(part.judges)}"
-            )
-        if name in part.judges:
+        if unknown := sorted(set(parts) - set(judges)):
+            raise RecipeError(f"train.combine.{name}: no judge {', '.join(unknown)}; there are {', '.join(judges)}")
+        if name in judges:
             raise RecipeError(f"train.combine.{name}: a judge has this name; give the combination another")
     if part.parallel and not part.ngrams:
         raise RecipeError("train.parallel: shapes the n-gram term only; set train.ngrams, or leave it out")
@@ -295,6 +276,7 @@ def _summary(
             "validation": int((held_N & (judgments.judge_N == h)).sum()),
             "languages": len(set(judgments.languages_N[judgments.judge_N == h].tolist())),
             "left_out": judgments.dropped[judge],
+            "origin": judgments.origins[judge],
         }
         for h, judge in enumerate(judgments.judges)
     }

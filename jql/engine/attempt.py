@@ -16,7 +16,7 @@ from jql.engine.plan import Unit
 from jql.engine.receipt import Receipt, check_law, receipt_path
 from jql.engine.stage import DocumentTimeout, Guard, Law, Output, Worker
 from jql.engine.storage import DataFile
-from jql.errors import DataError, OutputError, one_line
+from jql.errors import DataError, StopError, one_line
 
 Status = Literal["committed", "late", "survived", "failed", "unreadable", "fatal"]
 
@@ -27,8 +27,8 @@ class Outcome:
 
     Attributes:
         status: committed; late (another attempt was first, ours is removed); survived (a probe that lived); failed (an
-            exception, worth another try); unreadable (the input cannot be read: no use to try again); fatal (nothing
-            can be written: the run must stop).
+            exception, worth another try); unreadable (the input cannot be read: no use to try again); fatal (no
+            unit can go on: the run must stop).
         rows: rows read.
         error: one line, empty when all went well. trace: the traceback.
     """
@@ -90,6 +90,7 @@ def attempt_unit(folder: str, worker: Worker, unit: Unit, guard: Guard, law: Law
     """Work through a unit and commit it; a probe only looks whether the process lives through its rows."""
     started = time.monotonic()
     try:
+        guard.kept = storage.join(folder, "kept", unit.name)
         guard.arm(10)  # opening the input may wait for a network; a document has 1 x hard_s
         output = worker(unit, guard)
         # The last document's watch must not end the process while the tables are written and uploaded.
@@ -104,10 +105,12 @@ def attempt_unit(folder: str, worker: Worker, unit: Unit, guard: Guard, law: Law
             return Outcome(unit.index, "survived", output.rows_in)
         receipt = write_output(folder, unit, uuid.uuid4().hex[:8], output, law, started)
         status: Status = "committed" if commit(folder, unit, receipt) else "late"
+        for left in storage.find(guard.kept) if guard.keeps else ():
+            storage.delete(storage.join(guard.kept, left))
         return Outcome(unit.index, status, receipt.rows_in, receipt.drops)
     except DataError as error:
         return Outcome(unit.index, "unreadable", error=one_line(error), trace=traceback.format_exc())
-    except OutputError as error:
+    except StopError as error:
         return Outcome(unit.index, "fatal", error=one_line(error), trace=traceback.format_exc())
     except (Exception, DocumentTimeout) as error:
         text = f"{unit.source}: {type(error).__name__}: {one_line(error)}"

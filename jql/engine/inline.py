@@ -6,7 +6,7 @@ from jql.engine.attempt import Outcome, attempt_unit
 from jql.engine.ledger import Ledger
 from jql.engine.plan import Plan
 from jql.engine.stage import Guard, Stage
-from jql.errors import OutputError
+from jql.errors import StopError
 
 
 def execute(
@@ -20,4 +20,4 @@ def execute(
         ledger.finished(task, outcome)
         report(outcome)
         if outcome.status == "fatal":
-            raise OutputError(outcome.error)
+            raise StopError(outcome.error)

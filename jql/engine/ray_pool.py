@@ -19,7 +19,7 @@ from jql.engine.ledger import Ledger, Task
 from jql.engine.plan import Plan, Unit
 from jql.engine.preflight import alive_nodes, cause_of, check_room
 from jql.engine.stage import Guard, Stage, Worker
-from jql.errors import JqlError, OutputError, one_line
+from jql.errors import JqlError, StopError, one_line
 
 HARD = 3.0  # the process is ended after this many times document_s; Python code was asked to stop after one
 QUEUE = 2  # units at an actor where units are short: one runs and one waits, so that no actor idles for a round trip
@@ -148,7 +148,7 @@ class Pool:
         """Run the ledger's units; returns when it is complete.
 
         Raises:
-            JqlError: the stage's worker cannot be built, or no actor starts; OutputError: an actor cannot write.
+            JqlError: the stage's worker cannot be built, or no actor starts; StopError: no unit can go on.
         """
         import ray
 
@@ -167,7 +167,7 @@ class Pool:
             )  # one to spare, for a second attempt
             usual = self._usual()
             for member in self.members:
-                self._feed(member, ledger, plan, usual)
+                self._feed(member, ledger, plan, usual, stage.again)
             refs = [m.sent[0][0] if m.sent else m.ready for m in self.members if m.sent or not m.node]
             done = set(ray.wait(refs, num_returns=1, timeout=1.0)[0]) if refs else set()
             for member in list(self.members):
@@ -240,11 +240,11 @@ class Pool:
         member.node = node
         self._failed_starts = 0
 
-    def _feed(self, member: Member, ledger: Ledger, plan: Plan, usual: float | None) -> None:
+    def _feed(self, member: Member, ledger: Ledger, plan: Plan, usual: float | None, again: bool) -> None:
         depth = QUEUE if usual is not None and usual < SHORT_S else 1
         while member.node and len(member.sent) < depth and not (member.sent and member.sent[0][1].alone):
             task = ledger.next(idle=not member.sent)
-            if task is None and not member.sent:
+            if task is None and not member.sent and again:
                 task = self._straggler(ledger, usual)
             if task is None:
                 return
@@ -284,7 +284,7 @@ class Pool:
         ledger.finished(task, outcome)
         report(outcome)
         if outcome.status == "fatal":
-            raise OutputError(outcome.error)
+            raise StopError(outcome.error)
 
     def _bury(self, member: Member, ledger: Ledger, timed_out: bool, blame: bool = True) -> None:
         """Take a dead or stuck actor out; only the task it worked on can be to blame."""

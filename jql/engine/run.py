@@ -33,8 +33,13 @@ LOG_S = 5.0  # units that failed are written down at most this often, and at the
 class StageRunner(Protocol):
     """What stages are handed to: a run, or a planner that runs nothing."""
 
+    console: Console
+
     def run(self, stage: Stage, units: Callable[[], Iterable[Unit]]) -> "StageRun":
         """The stage, complete."""
+
+    def make(self, name: str, done: bool, work: Callable[[], None]) -> None:
+        """Do what is no stage of units, such as training heads, unless it is done."""
 
 
 @dataclass
@@ -150,7 +155,7 @@ class Run:
 
         Raises:
             IncompleteError: units are missing; names the first ones and why.
-            OutputError: nothing can be written.
+            StopError: nothing can be written, or no unit can go on.
         """
         started = time.monotonic()
         result = self.open(stage, units)
@@ -170,6 +175,15 @@ class Run:
         result.seconds = time.monotonic() - started
         self._settle(stage, result, ledger)
         return result
+
+    def make(self, name: str, done: bool, work: Callable[[], None]) -> None:
+        """Do `work` here unless it is `done`."""
+        if done:
+            self.console.print(f"{name}: done before", highlight=False)
+            return
+        started = time.monotonic()
+        work()
+        self.log("made", name=name, seconds=round(time.monotonic() - started, 2))
 
     def _execute(self, stage: Stage, result: StageRun, ledger: Ledger, progress: StageProgress) -> None:
         def report(outcome: Outcome) -> None:

@@ -53,6 +53,7 @@ class Guard:
         poison: row -> reason; such rows are dropped without being looked at.
         start, stop: the rows a probe looks at; a probe's output is thrown away. stop None: to the end.
         soft_s: seconds a document may take before DocumentTimeout is raised in it (reaches Python code only).
+        kept: folder of the unit for what must not be done twice; see `keep`.
         hard_s: seconds before the process is ended from a thread that needs no interpreter lock; None: never (inline).
     """
 
@@ -61,6 +62,13 @@ class Guard:
     stop: int | None = None
     soft_s: float = 10.0
     hard_s: float | None = None
+    kept: str = ""
+    keeps: bool = False
+
+    def keep(self) -> str:
+        """A folder that later attempts at this unit find as it was left; it goes once the unit is committed."""
+        self.keeps = True
+        return self.kept
 
     def rows(self, n: int) -> range:
         """The rows of an n-row unit that this attempt looks at."""
@@ -120,6 +128,7 @@ class Stage:
         law: how accepted rows become rows out.
         crash: the reason of a document that ends the process.
         document_s: seconds for one document (or one batch, for stages that work in batches).
+        again: whether a slow unit may get a second attempt beside the first; not where work is paid for.
     """
 
     name: str
@@ -133,3 +142,4 @@ class Stage:
     document_s: float = 60.0
     cpus: float = 1.0
     gpus: float = 0.0
+    again: bool = True

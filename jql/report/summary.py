@@ -1,7 +1,7 @@
 """Counts per language and stage, from the receipts: summary.json and the table at the end of a run."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.table import Table
@@ -13,13 +13,24 @@ from jql.select.export import drop_counts
 
 @dataclass
 class Stages:
-    """What a run has made so far; None where a stage is not part of it."""
+    """What a run has made so far; None where a stage is not part of it. `annotator` is the folder of what it trained,
+    `judges` what each judge gave and took.
+    """
 
     crawl: StageRun | None = None
+    judgments: dict[str, StageRun] = field(default_factory=dict)
+    judges: dict[str, dict[str, Any]] = field(default_factory=dict)
     clusters: StageRun | None = None
     scores: StageRun | None = None
     decisions: StageRun | None = None
     export: StageRun | None = None
+    annotator: str | None = None
+
+    def named(self) -> dict[str, StageRun]:
+        """The stages there are, by name."""
+        single = {name: getattr(self, name) for name in ("crawl", "clusters", "scores", "decisions", "export")}
+        judges = {f"judge {name}": stage for name, stage in self.judgments.items()}
+        return {**{name: stage for name, stage in single.items() if stage is not None}, **judges}
 
 
 def totals(stage: StageRun) -> Totals:
@@ -52,6 +63,8 @@ def summarize(stages: Stages) -> dict[str, Any]:
         sums = totals(stages.crawl)
         total["records"] = sums.rows_in
         dropped.update(sums.drops)
+    if stages.judges:
+        total["judges"] = stages.judges
     if stages.clusters is not None:
         for code, count in _by_language(stages.clusters, "representatives").items():
             languages.setdefault(code, {})["representatives"] = count
@@ -65,7 +78,7 @@ def summarize(stages: Stages) -> dict[str, Any]:
             dropped.update(counts)
         total["kept"] = sum(entry["kept"] for entry in languages.values())
     total["documents"] = sum(entry.get("documents", 0) for entry in languages.values())
-    stage_sums = {name: _stage_sums(stage) for name, stage in vars(stages).items() if stage is not None}
+    stage_sums = {name: _stage_sums(stage) for name, stage in stages.named().items()}
     return {
         "total": total,
         "dropped": dict(dropped.most_common()),
@@ -115,4 +128,30 @@ def drops_table(summary: dict[str, Any]) -> Table:
     table.add_column("documents", justify="right")
     for reason, count in summary["dropped"].items():
         table.add_row(reason, f"{count:,}")
+    return table
+
+
+def judges_table(found: dict[str, dict[str, Any]]) -> Table:
+    """What each judge gave and took, for a terminal: a row a judge."""
+    table = Table(title="Judges", title_justify="left")
+    table.add_column("judge")
+    for column in (
+        "documents",
+        "with a score",
+        "answers read",
+        "unreadable",
+        "tokens in",
+        "tokens out",
+        "s a document",
+    ):
+        table.add_column(column, justify="right")
+    table.add_column("origin")
+    for name, entry in found.items():
+        kinds = entry["kinds"]
+        bad = ", ".join(f"{kind} {n:,}" for kind, n in Counter(kinds).most_common() if kind != "ok")
+        per = entry["seconds"] / max(1, entry["documents"])
+        numbers = (f"{entry[c]:,}" for c in ("documents", "scored"))
+        tokens = (f"{entry[c]:,}" for c in ("tokens_in", "tokens_out"))
+        origin = ", ".join(f"{kind} {n:,}" for kind, n in entry["origins"].items())
+        table.add_row(name, *numbers, f"{kinds.get('ok', 0):,}", bad or "none", *tokens, f"{per:.2f}", origin)
     return table

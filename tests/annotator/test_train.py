@@ -153,7 +153,7 @@ def test_heads_have_learned_the_labels_of_their_judge(run):
 
 def test_train_json_has_the_figures(run):
     made, output, printed = run
-    assert json.loads((output / "train.json").read_text(encoding="utf-8")) == made.figures
+    assert json.loads((output / "train.json").read_text(encoding="utf-8"))["figures"] == made.figures
     assert set(made.figures) == {"words on words", "both on words", "strict on strict", "both on strict"}
     entry = made.figures["words on words"]
     meta = json.loads((output / "annotator" / "annotator.json").read_text(encoding="utf-8"))["training"]
@@ -201,7 +201,7 @@ def test_calibration_brings_scores_nearer_and_keeps_the_order(run):
 
 
 def receipts(output: Path) -> dict[str, tuple[int, bytes]]:
-    found = output.glob("embed/*/*/receipts/**/*.json")
+    found = output.glob("train/embed/*/*/receipts/**/*.json")
     return {str(p.relative_to(output)): (os.stat(p).st_mtime_ns, p.read_bytes()) for p in found}
 
 
@@ -213,12 +213,12 @@ def test_the_same_call_again_embeds_nothing_and_makes_the_same(run, files, setti
     made = run_train(recipe(output, files, **settings), leave_one_out=True, console=Console(file=stream, width=200))
     assert receipts(output) == before
     assert (output / "annotator" / "heads.safetensors").read_bytes() == heads
-    assert "embed/words: 3 of 3 units were done before" in stream.getvalue()
+    assert "train/embed/words: 3 of 3 units were done before" in stream.getvalue()
     for judge in ("words", "strict"):
         left_out = made.figures[f"{judge}, language left out"]
         assert set(left_out["languages"]) == {"deu_Latn", "eng_Latn"}
     assert "made-up, words, language left out" in stream.getvalue()
-    assert json.loads((output / "train.json").read_text(encoding="utf-8")) == made.figures
+    assert json.loads((output / "train.json").read_text(encoding="utf-8"))["figures"] == made.figures
 
 
 def test_other_heads_on_the_same_embeddings(run, files, settings):
@@ -316,7 +316,7 @@ def test_one_language_can_be_allowed_and_too_little_validation_has_no_figures(tm
     one = write(tmp_path / "one.parquet", rows(60, 5, ("eng_Latn",)))
     plan = recipe(tmp_path / "run", {"words": one}, encoder=tiny, one_language=True, validation=0.3, calibrate=True)
     made = run_train(plan, leave_one_out=True, console=Console(file=io.StringIO()))
-    assert made.figures == {} and json.loads((tmp_path / "run" / "train.json").read_text()) == {}
+    assert made.figures == {} and json.loads((tmp_path / "run" / "train.json").read_text())["figures"] == {}
     assert made.annotator.calibration.knots == {"words": {}}  # fewer than 50 labels
     assert made.annotator.rubric == "name: made-up\n"
 

@@ -16,7 +16,7 @@ from jql.engine import storage
 from jql.engine.plan import Unit
 from jql.engine.run import Run, StageRun
 from jql.engine.stage import DocumentTimeout, Guard, Output, Stage
-from jql.errors import DataError, IncompleteError, LockError, OutputError
+from jql.errors import DataError, IncompleteError, LockError, StopError
 from jql.recipe import Engine
 
 SCHEMA = pa.schema([("line", pa.string())])
@@ -193,11 +193,11 @@ def test_output_that_cannot_be_written_stops_at_once(place: Place) -> None:
     shutil.rmtree(data)
     data.write_text("a file in the way")
     with pytest.raises(
-        OutputError, match=r"data/00000/00.-\w+\.parquet: cannot be written \(Not a directory\); a file stands"
+        StopError, match=r"data/00000/00.-\w+\.parquet: cannot be written \(Not a directory\); a file stands"
     ):
         place.run()
     assert sum(place.calls()) == 3 + 1
-    assert place.log()[-1]["error"].startswith("OutputError: ")
+    assert place.log()[-1]["error"].startswith("StopError: ")
     data.unlink()
     assert lines(place.run()) == list("abcdef")
 
