@@ -4,13 +4,20 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE = 1
 export RAY_USAGE_STATS_ENABLED = 0
 
-.PHONY: demo test check install constraints clean
+.PHONY: demo full test check install constraints clean
 
 demo: .venv/installed  ## the sample crawl from WARC to Parquet by language, offline, through Ray
 	$(BIN)/python data/sample/wrap.py data/sample/pages data/sample/warc
 	$(BIN)/jql run pipelines/demo.yaml
 
-test: .venv/installed-dev  ## the whole test suite
+full: .venv/installed-ml  ## the whole method on the sample: raters, judges, heads, crawl, cut; offline, nothing asked
+	$(BIN)/python data/sample/wrap.py data/sample/pages data/sample/warc
+	$(BIN)/python data/sample/judge.py data/sample/pages data/sample/judged
+	$(BIN)/jql truth agree data/sample/judged/ratings.jsonl
+	$(BIN)/jql truth aggregate data/sample/judged/ratings.jsonl --to runs/truth.parquet
+	$(BIN)/jql run pipelines/full.yaml
+
+test: .venv/installed-dev /usr/bin/chromium  ## the whole test suite
 	$(BIN)/python -m pytest
 
 check: .venv/installed-dev  ## style and types
@@ -29,13 +36,20 @@ install: .venv/installed  ## only the set-up
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e .
 	touch $@
 
-.venv/installed-dev: .venv/installed
+.venv/installed-ml: .venv/installed
 	$(BIN)/python -m pip install -q -c constraints.txt torch # by pip: it knows where this machine keeps its build
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[ml]'
+	touch $@
+
+.venv/installed-dev: .venv/installed-ml
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	touch $@
 
 constraints: .venv/bin/uv  ## pin anew what pyproject.toml asks for
 	$(BIN)/uv pip compile -q --no-header --no-annotate --all-extras --python-version 3.11 --upgrade pyproject.toml -o constraints.txt
+
+/usr/bin/chromium: # the browser of the tests, where this machine can be given one; without it they are skipped
+	-command -v chromium || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null)
 
 clean:  ## remove runs and the environment
 	rm -rf runs .venv data/sample/warc

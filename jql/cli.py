@@ -43,7 +43,7 @@ def plan(recipe: str, overrides: Overrides = None, as_json: AsJson = False) -> N
     from jql.recipe import load_recipe
 
     found = plan_recipe(load_recipe(recipe, overrides))
-    _print(plan_table(found))
+    print_table(plan_table(found))
     if as_json:
         print(json.dumps(found))
 
@@ -53,7 +53,7 @@ def explain(stage: str) -> None:
     """Print every field of a stage: type, default, meaning."""
     from jql.recipe import PARTS, Judge, Recipe
 
-    part = {**PARTS, "judge.judges": Judge}.get(stage)
+    part: Any = Judge if stage == "judge.judges" else PARTS.get(stage)
     if part is None and stage != "recipe":
         raise RecipeError(f"explain: no stage {stage!r}; there are recipe, {', '.join(PARTS)}")
     model = part or Recipe
@@ -69,7 +69,7 @@ def explain(stage: str) -> None:
             json.dumps(field.get_default(), default=list),
             escape(" ".join((field.description or "").split())),
         )
-    _print(table)
+    print_table(table)
 
 
 @app.command()
@@ -174,13 +174,13 @@ def show(result: Any, as_json: bool) -> None:
     from jql.report.summary import drops_table, judges_table, summary_table
 
     if judges := result.summary["total"].get("judges"):
-        _print(judges_table(judges))
+        print_table(judges_table(judges))
     if result.annotator:
         print(f"annotator: {result.annotator}")
     if result.summary["languages"]:
-        _print(summary_table(result.summary, result.cuts))
+        print_table(summary_table(result.summary, result.cuts))
     if result.summary["dropped"]:
-        _print(drops_table(result.summary))
+        print_table(drops_table(result.summary))
     if again := result.summary["total"].get("ids_again"):
         print(f"{again:,} documents have an id that an earlier one has; they count as its copies")
     print(f"data set: {result.export}" if result.export else f"run: {result.folder}")
@@ -202,10 +202,17 @@ def _type_words(field: Any) -> str:
     return escape(text.removeprefix("<class '").removesuffix("'>").replace("NoneType", "none"))
 
 
-def _print(table: Table) -> None:
+def wide() -> Any:
+    """The console of results: a log has no width of its own, and tables would be folded to rich's 80 columns."""
     from rich.console import Console
 
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    terminal = sys.stdout.isatty()
+    return Console(soft_wrap=not terminal, width=None if terminal else 140)
+
+
+def print_table(table: Table) -> None:
+    """A table of results."""
+    wide().print(table)
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from jql.errors import InputError, RecipeError
+from jql.errors import InputError, RecipeError, one_line
 from jql.languages import check_language, languages
 from jql.paths import data_dir
 from jql.recipe import Part, field_names, parse_yaml
@@ -22,11 +22,24 @@ CUT = " […] "
 """Stands in a prompt where a document was cut."""
 
 Kind = Literal["sampled", "expected"]
-Text = Annotated[str, Field(min_length=1)]
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 _FILLED = ("task", "scale", "language")
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")  # no UTF-8 for half a surrogate pair; servers stop reading at NUL
+
+
+def _one_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"expected a regular expression, got {pattern} ({error})") from None
+    if groups != 1:
+        raise ValueError(f"expected one group, the number, got {groups} in {pattern}; write (?:...) for others")
+    return pattern
+
+
+Text = Annotated[str, Field(min_length=1)]
+Pattern = Annotated[str, AfterValidator(_one_group)]
 
 
 class Example(Part):
@@ -73,7 +86,7 @@ class Rubric(Part):
     the English name of the document's language."""
     label_prompt: str | None = None
     """User message that asks for the number alone, for the expected score; the same placeholders."""
-    patterns: Annotated[tuple[str, ...], Field(min_length=1)]
+    patterns: Annotated[tuple[Pattern, ...], Field(min_length=1)]
     """How a score is written in an answer: regular expressions with one group, the number. They are tried in order; of
     the first that is found at all, the last place counts."""
     truncate: Truncate = Truncate()
@@ -100,30 +113,17 @@ class Rubric(Part):
     def _placeholders(cls, value: str | None, info: Any) -> str | None:
         if value is None:
             return None
-        times = 0 if info.field_name == "system" else 1
         found = _PLACEHOLDER.findall(value)
         unknown = sorted(set(found) - {"document", *_FILLED})
         if unknown:
             raise ValueError(
                 f"unknown placeholder {{{unknown[0]}}}; known: {{document}}, {{task}}, {{scale}}, {{language}}"
             )
-        if found.count("document") != times:
-            where = "the user message holds it" if times == 0 else "put it where the document goes"
-            raise ValueError(f"expected {{document}} {times} times, got {found.count('document')}; {where}")
-        return value
-
-    @field_validator("patterns")
-    @classmethod
-    def _compiled(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for i, pattern in enumerate(value):
-            try:
-                groups = re.compile(pattern).groups
-            except re.error as error:
-                raise ValueError(f"pattern {i}: no regular expression ({error}): {pattern}") from None
-            if groups != 1:
-                raise ValueError(
-                    f"pattern {i}: expected one group, the number, got {groups}: {pattern}; write (?:...) for others"
-                )
+        times = found.count("document")
+        if info.field_name == "system" and times:
+            raise ValueError("expected no {document}, got one; the user message holds it")
+        if info.field_name != "system" and times != 1:
+            raise ValueError(f"expected {{document}} once, got it {times} times; put it where the document goes")
         return value
 
     @model_validator(mode="after")
@@ -217,24 +217,38 @@ class Rubric(Part):
         return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)
 
 
+def rubric_path(path_or_name: str) -> str:
+    """The file of a rubric: a path as it is, or where the one of this name lies that comes with jql.
+
+    Raises:
+        InputError: no such rubric; lists those that come with jql.
+    """
+    from jql.engine import storage
+
+    folder = data_dir() / "rubrics"
+    shipped = folder / f"{path_or_name}.yaml"
+    path = str(shipped) if "/" not in path_or_name and shipped.is_file() else path_or_name
+    if Path(path.removeprefix("file://")).is_file() if storage.is_local(path) else storage.exists(path):
+        return path
+    known = sorted(file.stem for file in folder.glob("*.yaml"))
+    raise InputError(f"{path}: no such rubric; those that come with jql: {', '.join(known)}")
+
+
 def load_rubric(path_or_name: str) -> Rubric:
     """The rubric in a YAML 1.2 file, local or remote, or one that comes with jql, by its name.
 
     Raises:
         InputError: no such rubric. RecipeError: no YAML, or a value that is not allowed; names the file and the key.
     """
-    shipped = data_dir() / "rubrics" / f"{path_or_name}.yaml"
-    path = str(shipped) if "/" not in path_or_name and shipped.is_file() else path_or_name
+    from ruamel.yaml.error import YAMLError
+
     from jql.engine import storage
 
-    if not storage.exists(path) or (storage.is_local(path) and not Path(path).is_file()):
-        known = sorted(file.stem for file in shipped.parent.glob("*.yaml"))
-        raise InputError(f"{path}: no such rubric; those that come with jql: {', '.join(known)}")
+    path = rubric_path(path_or_name)
     try:
-        text = storage.read_bytes(path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    return make_rubric(parse_yaml(text, path), path)
+        return make_rubric(parse_yaml(storage.read_bytes(path).decode("utf-8"), path), path)
+    except (UnicodeDecodeError, YAMLError) as error:
+        raise RecipeError(f"{path}: not YAML in UTF-8 ({one_line(error)}); save it as text") from None
 
 
 def make_rubric(data: Any, where: str = "rubric") -> Rubric:
@@ -265,7 +279,7 @@ def _explain(error: Any) -> str:
     if kind == "value_error":
         text = str(error["ctx"]["error"])
         return f"{path}: {text}" if path else text
-    if kind == "missing":
+    if kind in ("missing", "string_too_short", "too_short"):
         return f"{path}: missing; write it"
     if kind == "extra_forbidden":
         inner: dict[str, type[Part]] = {"examples": Example, "truncate": Truncate}

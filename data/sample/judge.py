@@ -11,6 +11,7 @@ import json
 import random
 import sys
 import uuid
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from jql.crawl.extract import extract_text
 from jql.rubric import load_rubric
 
 RATERS = {"rater-1": (0.0, 0.5), "rater-2": (0.3, 0.6), "rater-3": (-0.2, 0.7)}
-RATED = 0.45  # share of the pages that raters see
+RATED = 0.3  # share of the pages that raters see in languages with few of them; of the others all
+MANY = 20
 ANSWERS = 3
 
 
@@ -72,9 +74,10 @@ def points(score: int, offset: float, error: float, draw: random.Random) -> int:
 def ratings(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """RATING rows with the text: three raters, the same share of the pages."""
     guideline = load_rubric("educational").guideline_version
+    held = Counter(page["language"] for page in found)
     rows = []
     for page in found:
-        if random.Random(page["id"]).random() >= RATED:
+        if held[page["language"]] < MANY and random.Random(page["id"]).random() >= RATED:
             continue
         for rater, (offset, error) in RATERS.items():
             score = points(page["score"], offset, error, random.Random(f"{page['id']} {rater}"))

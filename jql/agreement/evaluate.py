@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jql.agreement import bootstrap, metrics
-from jql.agreement.figures import DEFAULT, FIGURES, TOP, Settings, checked, labelled
+from jql.agreement.figures import DEFAULT, KNOWN, TOP, Judged, Settings, checked, labelled
 from jql.agreement.groups import (
     MACRO,
     POOLED,
@@ -51,11 +51,27 @@ def evaluate(
     points_N = checked("scores", scores_N, len(labels_N))[rows]
     groups, left_out = language_groups(judged, settings.min_documents)
     draws = draw_figures(points_N, judged, groups, settings)
+    return {
+        "settings": asdict(settings),
+        "left_out": {"no label": len(labels_N) - len(rows)},
+        **describe(points_N, judged, groups, draws, settings),
+        "languages_left_out": left_out,
+    }
+
+
+def describe(
+    points_N: np.ndarray,
+    judged: Judged,
+    groups: dict[str, np.ndarray],
+    draws: dict[tuple[str, str], np.ndarray],
+    settings: Settings,
+) -> dict[str, Any]:
+    """The figures of `evaluate` with intervals from resamples that are drawn already: pooled, macro and languages."""
 
     def described(group: str, here: np.ndarray) -> dict[str, Any]:
         scores, part = points_N[here], judged.take(here)
         distinct = len(np.unique(part.sources_N))
-        figures = plain_figures(scores, part)
+        figures = plain_figures(scores, part, settings.names)
         for name, entry in figures.items():
             if entry["value"] is not None:
                 entry |= interval_or_reason(bootstrap.interval(draws[group, name]), distinct)
@@ -71,18 +87,11 @@ def evaluate(
 
     pooled = described(POOLED, np.arange(len(points_N)))
     by_language = {language: described(language, here) for language, here in groups.items()}
-    macro = {name: macro_mean({g: d["figures"] for g, d in by_language.items()}, name) for name in FIGURES}
+    macro = {name: macro_mean({g: d["figures"] for g, d in by_language.items()}, name) for name in settings.names}
     for name, entry in macro.items():
         if entry["value"] is not None:
             entry |= bootstrap.interval(draws[MACRO, name])
-    return {
-        "settings": asdict(settings),
-        "left_out": {"no label": len(labels_N) - len(rows)},
-        POOLED: pooled,
-        MACRO: {"languages": list(groups), "figures": macro},
-        "languages": by_language,
-        "languages_left_out": left_out,
-    }
+    return {POOLED: pooled, MACRO: {"languages": list(groups), "figures": macro}, "languages": by_language}
 
 
 def compare(
@@ -107,9 +116,11 @@ def compare(
     a_N, b_N = (checked(n, s, len(labels_N))[rows] for n, s in (("scores_a", scores_a), ("scores_b", scores_b)))
     groups, left_out = language_groups(judged, settings.min_documents)
     draws_a, draws_b = (draw_figures(points, judged, groups, settings) for points in (a_N, b_N))
-    names = [name for name in FIGURES if name != "spearman_of_length"]  # the same for both
+    names = [name for name in settings.names if name != "spearman_of_length"]  # the same for both
     whole = {POOLED: np.arange(len(a_N)), **groups}
-    plain_a, plain_b = ({g: plain_figures(p[here], judged.take(here)) for g, here in whole.items()} for p in (a_N, b_N))
+    plain_a, plain_b = (
+        {g: plain_figures(p[here], judged.take(here), settings.names) for g, here in whole.items()} for p in (a_N, b_N)
+    )
     for plain in (plain_a, plain_b):
         plain[MACRO] = {name: macro_mean({g: plain[g] for g in groups}, name) for name in names}
 
@@ -117,7 +128,7 @@ def compare(
         found = {}
         for name in names:
             a, b = plain_a[group][name], plain_b[group][name]
-            entry = {"a": a["value"], "b": b["value"], "better": FIGURES[name].better}
+            entry = {"a": a["value"], "b": b["value"], "better": KNOWN[name].better}
             if a["value"] is None or b["value"] is None:
                 entry |= {"difference": None, "reason": a.get("reason") or b["reason"]}
             else:

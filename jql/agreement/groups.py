@@ -3,12 +3,13 @@
 Shapes: N documents, R resamples.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jql.agreement import bootstrap
-from jql.agreement.figures import FIGURES, Judged, Settings
+from jql.agreement.figures import KNOWN, Judged, Settings
 
 POOLED, MACRO = "pooled", "macro"
 
@@ -38,9 +39,9 @@ def draw_figures(
         found: dict[tuple[str, str], np.ndarray] = {}
         for group, rows in whole.items():
             scores, part, counts = scores_N[rows], judged.take(rows), counts_RN[:, rows]
-            found |= {(group, name): figure.resampled(scores, part, counts) for name, figure in FIGURES.items()}
+            found |= {(group, name): KNOWN[name].resampled(scores, part, counts) for name in settings.names}
         if groups:
-            found |= {(MACRO, name): mean_defined([found[g, name] for g in groups]) for name in FIGURES}
+            found |= {(MACRO, name): mean_defined([found[g, name] for g in groups]) for name in settings.names}
         return found
 
     return bootstrap.bootstrap(figures, judged.sources_N, resamples=settings.resamples, seed=settings.seed)
@@ -54,7 +55,7 @@ def mean_defined(values: list[np.ndarray]) -> np.ndarray:
     return np.where(count > 0, np.where(known, stacked, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
-def plain_figures(scores_N: np.ndarray, judged: Judged) -> dict[str, dict[str, Any]]:
+def plain_figures(scores_N: np.ndarray, judged: Judged, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Figure -> its value, or None and the reason."""
     found: dict[str, dict[str, Any]] = {}
     constant = [
@@ -63,8 +64,8 @@ def plain_figures(scores_N: np.ndarray, judged: Judged) -> dict[str, dict[str, A
         if (values == values[0]).all()
     ]
     why = f"all {' and '.join(constant)} are the same" if constant else "length alone fixes the ranks of the others"
-    for name, figure in FIGURES.items():
-        value = figure.plain(scores_N, judged)
+    for name in names:
+        value = KNOWN[name].plain(scores_N, judged)
         found[name] = {"value": value} if value is not None else {"value": None, "reason": why}
     return found
 

@@ -57,4 +57,6 @@ class StageProgress:
 
 def console(quiet: bool = False) -> Console:
     """The console for people: standard error, so that standard output stays for results."""
-    return Console(stderr=True, quiet=quiet, soft_wrap=not sys.stderr.isatty())
+    # A log has no width of its own, and tables would be folded to rich's 80 columns.
+    width = None if sys.stderr.isatty() else 140
+    return Console(stderr=True, quiet=quiet, soft_wrap=width is not None, width=width)

@@ -149,9 +149,9 @@ def judges_table(found: dict[str, dict[str, Any]]) -> Table:
     for name, entry in found.items():
         kinds = entry["kinds"]
         bad = ", ".join(f"{kind} {n:,}" for kind, n in Counter(kinds).most_common() if kind != "ok")
-        per = entry["seconds"] / max(1, entry["documents"])
+        per = "-" if entry["seconds"] is None else f"{entry['seconds'] / max(1, entry['documents']):.2f}"
         numbers = (f"{entry[c]:,}" for c in ("documents", "scored"))
-        tokens = (f"{entry[c]:,}" for c in ("tokens_in", "tokens_out"))
+        tokens = ("-" if entry[c] is None else f"{entry[c]:,}" for c in ("tokens_in", "tokens_out"))
         origin = ", ".join(f"{kind} {n:,}" for kind, n in entry["origins"].items())
-        table.add_row(name, *numbers, f"{kinds.get('ok', 0):,}", bad or "none", *tokens, f"{per:.2f}", origin)
+        table.add_row(name, *numbers, f"{kinds.get('ok', 0):,}", bad or "none", *tokens, per, origin)
     return table

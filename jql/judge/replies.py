@@ -1,0 +1,222 @@
+"""The replies stage: documents to a judge's raw answers, each written down as it arrives; a later stage reads them.
+
+A unit killed half-way finds its answers in its journal and asks only for the rest; the committed table is made of both.
+"""
+
+import hashlib
+import json
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from jql.documents import Documents, read_documents
+from jql.engine import storage
+from jql.engine.fingerprint import identify_file
+from jql.engine.plan import Unit
+from jql.engine.run import StageRun, StageRunner
+from jql.engine.stage import Guard, Output, Stage
+from jql.errors import StopError
+from jql.judge.judgments import read_scores
+from jql.judge.parse import invalid_share
+from jql.judge.stored import StoredReplies, stored_files
+from jql.llm.endpoint import Endpoint, Reply, Request, Sampling, ask
+from jql.llm.journal import Journal
+from jql.llm.serve import Server
+from jql.llm.spending import Spending
+from jql.recipe import Judge, Judging
+from jql.rubric import Rubric, make_rubric
+from jql.schema import REPLY
+
+VERSION = 1
+TOP_LABELS = 20  # what servers give at most; a label below the 20 most probable tokens adds next to nothing
+SURE_ANSWERS = 500  # a judge is refused on the way once so many answers of a worker are read
+TOLD = ("tokens_in", "tokens_out", "retries", "seconds")
+UNTOLD = dict.fromkeys(REPLY.names) | {"answer": 0, "origin": "model"}
+
+
+def prompt_of(messages: list[dict[str, str]]) -> str:
+    """16 hex digits of the messages of a request."""
+    canonical = json.dumps(messages, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def sampling_of(judge: Judge) -> Sampling:
+    """How a judge is asked."""
+    if judge.score == "expected":
+        return Sampling(answers=1, temperature=1.0, top_p=1.0, max_tokens=1, labels=TOP_LABELS)
+    return Sampling(judge.answers, judge.temperature, judge.top_p, judge.max_tokens)
+
+
+def reply_rows(id: str, prompt: str, replies: list[Reply]) -> list[dict[str, Any]]:
+    """REPLY rows of one request."""
+    names = ("text", "finish", "error", "model", "tokens_in", "tokens_out", "seconds", "retries")
+    rows = []
+    for number, reply in enumerate(replies):
+        labels = [{"label": t, "logprob": p} for t, p in reply.labels] if reply.labels is not None else None
+        row = {name: getattr(reply, name) for name in names}
+        rows.append({"id": id, "answer": number, "prompt": prompt, "labels": labels, "origin": "model", **row})
+    return rows
+
+
+class RepliesWorker:
+    """Asks a judge about the documents of a unit, or looks its stored replies up."""
+
+    def __init__(
+        self,
+        judge: dict[str, Any],
+        name: str,
+        rubric: dict[str, Any],
+        limits: dict[str, Any],
+        files: list[str],
+        language: str | None,
+    ) -> None:
+        self.judge, self.name, self.rubric = Judge.model_validate_json(json.dumps(judge)), name, make_rubric(rubric)
+        self.limits, self.language = limits, language
+        self.stored = StoredReplies(files) if files else None
+        self.kinds: Counter[str] = Counter()
+        self.server: Server | None = None
+        if self.stored is None:
+            self.endpoint, self.spending = self._endpoint(), self._spending()
+
+    def _endpoint(self) -> Endpoint:
+        judge, url = self.judge, self.judge.endpoint
+        if judge.serve:
+            self.server = Server(judge.serve, judge.model)
+            weakref.finalize(self, self.server.close)
+            url = self.server.base_url
+        assert url is not None, "a judge has one of endpoint, serve and replies"
+        names = ("timeout_s", "retries", "concurrency")
+        return Endpoint(url, judge.model, judge.key, **{n: self.limits[n] for n in names}, extra=judge.extra)
+
+    def _spending(self) -> Spending:
+        budget = (self.limits["budget_tokens"], self.limits["budget_money"])
+        return Spending(self.limits["spent"], *budget, self.judge.price_in, self.judge.price_out)
+
+    def __call__(self, unit: Unit, guard: Guard) -> Output:
+        """REPLY rows in the order of the documents."""
+        table = read_documents(unit, ["text"], self.language)
+        n = table.num_rows
+        texts, problems = table.column("text").to_pylist(), table.column("problem").to_pylist()
+        ids, codes = table.column("id").to_pylist(), table.column("language").to_pylist()
+        reasons: dict[int, str] = {}
+        seen: set[str] = set()
+        for row in range(n):
+            reason = problems[row] or guard.poison.get(row)
+            reason = reason or (None if texts[row].strip() else "empty") or ("id_again" if ids[row] in seen else None)
+            seen.add(ids[row])
+            if reason:
+                reasons[row] = reason
+        rows = [r for r in guard.rows(n) if r not in reasons]
+        requests = {ids[r]: self.rubric.messages(texts[r], codes[r], self.judge.score) for r in rows}
+        found = self._ask(unit, requests, guard) if self.stored is None else self._replay(requests, self.stored)
+        replies = [reply for id in requests for reply in found[id]]
+        out = pa.Table.from_pylist(replies, schema=REPLY)
+        return Output({"": (REPLY, [out])}, n, Counter(reasons.values()), _totals(replies))
+
+    def _replay(self, requests: dict[str, Any], stored: StoredReplies) -> dict[str, list[dict[str, Any]]]:
+        known = stored.of(list(requests))
+        found = {}
+        for id, messages in requests.items():
+            prompt = prompt_of(messages)
+            replies = [{**UNTOLD, **reply, "id": id} for reply in known.get(id, [])]
+            if any(reply["prompt"] not in (None, prompt) for reply in replies):
+                replies = [{**UNTOLD, "id": id, "error": "other_prompt"}]
+            found[id] = replies or [{**UNTOLD, "id": id, "error": "not_stored"}]
+        return found
+
+    def _ask(self, unit: Unit, requests: dict[str, Any], guard: Guard) -> dict[str, list[dict[str, Any]]]:
+        """What the journal holds, and what the endpoint answers for the rest."""
+        journal = Journal(guard.keep())
+        found = {record["id"]: record["replies"] for record in journal.read()}
+
+        def waiting() -> Iterator[Request]:
+            for id, messages in requests.items():
+                if id not in found:
+                    yield Request(id, messages)
+
+        def keep(request: Request, replies: list[Reply]) -> None:
+            rows = reply_rows(request.key, prompt_of(request.messages), replies)
+            journal.append({"id": request.key, "replies": rows})
+            found[request.key] = rows
+            self.spending.add(sum(r.tokens_in or 0 for r in replies), sum(r.tokens_out or 0 for r in replies))
+            self._watch(rows)
+
+        def alive() -> None:
+            guard.arm()
+            self.spending.check()
+            if self.server:
+                self.server.check()
+
+        try:
+            alive()
+            ask(self.endpoint, sampling_of(self.judge), waiting(), keep, alive)
+        finally:
+            journal.close()
+        return found
+
+    def _watch(self, rows: list[dict[str, Any]]) -> None:
+        """Refuse a judge early, before the whole budget went into answers that nobody can read."""
+        self.kinds.update(kind for _, kind in read_scores(rows, self.rubric, self.judge.score))
+        share, limit = invalid_share(self.kinds), self.limits["refuse_above"]
+        if limit is not None and self.kinds.total() >= SURE_ANSWERS and share > limit:
+            raise StopError(refusal(self.name, self.kinds, limit))
+
+
+def refusal(name: str, kinds: Counter[str], limit: float) -> str:
+    """The line that refuses a judge for its unreadable answers."""
+    bad = ", ".join(f"{kind} {n:,}" for kind, n in kinds.most_common() if kind != "ok")
+    return (
+        f"judge {name}: {invalid_share(kinds):.1%} of {kinds.total():,} answers cannot be read ({bad}), at most "
+        f"{limit:.0%} are allowed; look at its replies, mend rubric.patterns, leave it out, or raise judge.max_invalid"
+    )
+
+
+def _totals(replies: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sums for the receipt, None of what nobody told."""
+    known = {name: [r[name] for r in replies if r[name] is not None] for name in TOLD}
+    sums = {name: round(sum(values), 3) if values else None for name, values in known.items()}
+    return {**sums, "origins": dict(Counter(r["origin"] for r in replies))}
+
+
+def run_replies(
+    run: StageRunner, step: str, name: str, part: Judging, rubric: Rubric, documents: Documents, root: str
+) -> StageRun:
+    """Ask one judge about documents.
+
+    Args:
+        step: rank or judge; the former looks at a judge however much of what it says cannot be read.
+        root: the run's folder, where what was spent is counted.
+    """
+    judge = part.judges[name]
+    files = stored_files(name, judge.replies)
+    version = {"rubric": rubric.prompt_version, "kind": judge.score}
+    replayed = {"replies": [identify_file(file)["mark"] for file in files]}
+    # What was sampled and how is of no matter to replies that were stored before.
+    config = {"model": judge.model, "revision": judge.revision, "extra": judge.extra, **vars(sampling_of(judge))}
+    names = ("timeout_s", "retries", "concurrency", "budget_tokens", "budget_money")
+    limits = {n: getattr(part, n) for n in names} | {"spent": storage.join(root, "spent", step, name)}
+    limits["refuse_above"] = part.max_invalid if step == "judge" else None
+    settings = {
+        "judge": judge.model_dump(mode="json"),
+        "name": name,
+        "rubric": rubric.model_dump(mode="json"),
+        "limits": limits,
+        "files": files,
+        "language": documents.language,
+    }
+    stage = Stage(
+        name=f"{step}/{name}/replies",
+        version=VERSION,
+        config={**version, **(replayed if files else config)},
+        inputs={"documents": documents.mark},
+        factory=RepliesWorker,
+        settings=settings,
+        law="many",
+        crash="judge_crash",
+        gpus=judge.gpus if judge.serve else 0.0,
+        again=bool(judge.replies),  # a second attempt at an endpoint would be paid for twice
+    )
+    return run.run(stage, documents.units)

@@ -1,0 +1,1 @@
+"""Ground truth: ratings by people, their agreement, and one score a document."""

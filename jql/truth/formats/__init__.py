@@ -1,0 +1,1 @@
+"""Ratings in the files of others: what each holds, and how it is written."""

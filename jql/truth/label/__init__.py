@@ -1,0 +1,1 @@
+"""The rating page: people rate documents by a rubric, on this machine."""
