@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from jql.agreement.figures import FIGURES, TOP
+from jql.agreement.figures import KNOWN, TOP
 from jql.agreement.groups import MACRO, POOLED
 from jql.agreement.invariance import MEAN
 
@@ -26,9 +26,9 @@ def evaluation_table(result: dict[str, Any], title: str) -> Table:
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     for name in ("figure", "better", f"mean of {len(macro['languages'])} languages", "pooled"):
         table.add_column(name, justify="left" if name in ("figure", "better") else "right")
-    for name, figure in FIGURES.items():
+    for name in pooled["figures"]:
         numbers = (_number(group["figures"][name]) for group in (macro, pooled))
-        table.add_row(_words(name), figure.better, *numbers)
+        table.add_row(_words(name), KNOWN[name].better, *numbers)
     return table
 
 
@@ -36,7 +36,7 @@ def language_table(result: dict[str, Any], title: str) -> Table:
     """`evaluate` for a terminal: a row a language; below, what was left out and why."""
     table = Table(title=title, title_justify="left", caption=_missing(result), caption_justify="left")
     table.add_column("language")
-    for name in ("documents", *FIGURES, "tied_share"):
+    for name in ("documents", *result[POOLED]["figures"], "tied_share"):
         table.add_column(SHORT.get(name, name), justify="right")
     for language, entry in [*result["languages"].items(), (POOLED, result[POOLED])]:
         if language == POOLED:

@@ -83,6 +83,7 @@ def run_ranking(recipe: Recipe, run: StageRunner) -> dict[str, Any]:
         storage.put(path, data.encode())
         for table in rank_tables(result):
             run.console.print(table)
+            run.console.print()
 
     known = json.loads(storage.read_bytes(path)) if storage.exists(path) else {}
     run.make("rank", known.get("stamp") == stamp, work)

@@ -7,10 +7,9 @@ published ranking the best judge had a macro-F1 of .111.
 Shapes: N documents with truth and a valid score of every judge, P points of the rubric.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,6 @@ from jql.agreement.evaluate import describe, evaluate
 from jql.agreement.figures import DEFAULT, Judged, Settings, labelled
 from jql.agreement.groups import MACRO, POOLED, draw_figures, language_groups
 from jql.agreement.metrics import point_of
-from jql.engine import storage
 from jql.errors import DataError
 from jql.judge.human import beside_raters
 from jql.judge.matching import (
@@ -33,11 +31,7 @@ from jql.judge.matching import (
     origins,
 )
 from jql.judge.pairs import SPEARMAN, judge_agreement, paired_differences
-from jql.judge.rank_tables import rank_tables
 from jql.judge.recommend import recommend
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 FIGURES = (SPEARMAN, "mae", "calibration_error", "mean_shift")
 """All that a ranking shows; Kendall alone would take 23 s a judge of 18,000 documents, these four take one."""
@@ -211,31 +205,3 @@ def _refused(entries: Mapping[str, Mapping[str, Any]], max_invalid: float) -> di
         elif invalid is not None and invalid > max_invalid:
             refused[judge] = f"{invalid:.1%} of its answers could not be read, more than {max_invalid:.0%}"
     return refused
-
-
-def run_rank(
-    truth: pa.Table,
-    judgments: Mapping[str, pa.Table],
-    families: Mapping[str, str],
-    out: str,
-    *,
-    settings: Settings = DEFAULT,
-    choose: int = 3,
-    max_invalid: float = 0.1,
-    console: "Console | None" = None,
-) -> dict[str, Any]:
-    """Rank judges, write `out`/rank.json and print the tables; see `rank`.
-
-    Args:
-        out: folder, local or remote.
-    """
-    from rich.console import Console
-
-    result = rank(truth, judgments, families, settings, choose, max_invalid)
-    data = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    storage.put(storage.join(out, "rank.json"), data.encode("utf-8"))
-    console = console or Console()
-    for table in rank_tables(result):
-        console.print(table)
-        console.print()
-    return result

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_help import FEW, LANGUAGES, change, make_judge, make_truth, rendered, without
-from rich.console import Console
 
 from jql.agreement import metrics
 from jql.agreement.aggregate import aggregate
@@ -17,7 +16,7 @@ from jql.agreement.figures import Settings
 from jql.errors import DataError, RecipeError
 from jql.judge.human import rating_matrix
 from jql.judge.pairs import NO_DIFFERENCE, in_words, paired_differences, simultaneous
-from jql.judge.rank import confusion, macro_f1, origin_line, rank, run_rank
+from jql.judge.rank import confusion, macro_f1, origin_line, rank
 from jql.judge.rank_tables import rank_tables
 
 TRUTH = make_truth()
@@ -371,12 +370,3 @@ def test_tables_fit_120_columns_and_show_every_judge_language_and_number():
         assert f"{entry['difference']:+.3f} [{entry['low']:+.3f}, {entry['high']:+.3f}]" in text
     joined = "".join(text.split())
     assert all(name in joined for name in names) and "no:family" in joined
-
-
-def test_run_writes_what_it_returns_and_prints_the_tables(tmp_path, capsys):
-    console = Console(width=120, no_color=True)
-    found = run_rank(TRUTH, JUDGES, {"good": "g"}, str(tmp_path / "out"), settings=FEW, choose=2, console=console)
-    written = json.loads((tmp_path / "out" / "rank.json").read_text())
-    assert written == json.loads(json.dumps(found)) and written["recommendation"]["judges"] == ["good", "fair"]
-    assert written["judges"]["good"]["family"] == "g" and written["judges"]["fair"]["family"] == "fair"
-    assert found["recommendation"]["sentence"].split(".")[0] in capsys.readouterr().out

@@ -256,7 +256,7 @@ for number in range(10**9):
     assert 2 <= len(found) <= len(said) + 1 and reader.torn == 0
 
 
-def test_removing_does_not_upload_what_is_left(s3: str) -> None:
+def test_removing_what_is_not_yet_uploaded(s3: str) -> None:
     folder = f"{s3}/journal/removed"
     writer = wrote(folder, *({"n": n} for n in range(50)))
     writer.remove()

@@ -217,7 +217,7 @@ def test_after_a_kill_only_the_rest_is_asked_for(place):
         command = [sys.executable, "-c", KILLED, place.truth, place.out, server.base_url]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while written(place) < 5:
                 assert time.monotonic() < deadline and process.poll() is None
                 time.sleep(0.05)
