@@ -8,6 +8,7 @@ import json
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from jql.errors import StopError
 from jql.judge.judgments import read_scores
 from jql.judge.parse import invalid_share
 from jql.judge.stored import StoredReplies, stored_files
-from jql.llm.endpoint import Endpoint, Reply, Request, Sampling, ask
+from jql.llm.endpoint import OF_THE_DOCUMENT, Endpoint, Reply, Request, Sampling, ask
 from jql.llm.journal import Journal
 from jql.llm.serve import Server
 from jql.llm.spending import Spending
@@ -137,11 +138,13 @@ class RepliesWorker:
                 if id not in found:
                     yield Request(id, messages)
 
-        def keep(request: Request, replies: list[Reply]) -> None:
+        def keep(last: bool, request: Request, replies: list[Reply]) -> None:
+            self.spending.add(sum(r.tokens_in or 0 for r in replies), sum(r.tokens_out or 0 for r in replies))
+            if not last and any(r.error and r.error not in OF_THE_DOCUMENT for r in replies):
+                return
             rows = reply_rows(request.key, prompt_of(request.messages), replies)
             journal.append({"id": request.key, "replies": rows})
             found[request.key] = rows
-            self.spending.add(sum(r.tokens_in or 0 for r in replies), sum(r.tokens_out or 0 for r in replies))
             self._watch(rows)
 
         def alive() -> None:
@@ -152,9 +155,11 @@ class RepliesWorker:
 
         try:
             alive()
-            ask(self.endpoint, sampling_of(self.judge), waiting(), keep, alive)
+            for last in (False, True):  # an outage is over by the end of a unit, or it stays with its document
+                ask(self.endpoint, sampling_of(self.judge), waiting(), partial(keep, last), alive)
         finally:
             journal.close()
+            self.spending.flush()
         return found
 
     def _watch(self, rows: list[dict[str, Any]]) -> None:

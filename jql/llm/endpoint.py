@@ -13,6 +13,7 @@ from jql.llm.chat import Endpoint, EndpointError, Reply, Request, Sampling
 __all__ = ["Endpoint", "EndpointError", "Reply", "Request", "Sampling", "ask", "nothing", "probe"]
 
 BREAKER = 20  # requests in a row that failed for good: then it is not the documents
+OF_THE_DOCUMENT = {"http_400", "http_413", "http_422"}  # too long, say: no sign of a dead server once it has answered
 
 
 def nothing() -> None:
@@ -37,6 +38,7 @@ def ask(
         EndpointError: wrong key, unknown model, nobody answers, no log-probabilities, or 20 failures in a row.
     """
     todo, more, waiting, failures, beat = iter(requests), True, 0, 0, time.monotonic() + 1
+    answered = False
     with Asking(endpoint, sampling) as asking:
         while more or waiting:
             room = more and waiting < 2 * endpoint.concurrency
@@ -49,7 +51,9 @@ def ask(
             for request, replies in asking.finished(0 if room else beat - time.monotonic()):
                 waiting -= 1
                 on_reply(request, replies)
-                failures = failures + 1 if all(reply.error for reply in replies) else 0
+                answered = answered or not all(reply.error for reply in replies)
+                if not (answered and replies[0].error in OF_THE_DOCUMENT):
+                    failures = failures + 1 if all(reply.error for reply in replies) else 0
                 if failures >= BREAKER:
                     raise EndpointError(
                         f"{endpoint}: {failures} requests in a row failed, the last with {replies[0].error} "

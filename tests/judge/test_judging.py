@@ -217,6 +217,19 @@ def test_on_ray_workers_share_the_work_and_the_count(tmp_path, ray_address):
     assert result.summary["total"]["judges"]["alpha"]["tokens_in"] == 280
 
 
+def test_what_an_outage_took_is_asked_again_before_the_unit_is_closed(tmp_path):
+    documents = write_documents(tmp_path / "in.parquet", 6)
+
+    def act(body, seen):
+        poor = "Document 3 " in body["messages"][-1]["content"]
+        return trouble(500) if poor and seen < 2 else answers(body, seen)  # a request and its one retry
+
+    with Hostile(act) as server:
+        run_quietly(recipe_of(tmp_path / "run", documents, server))
+        assert len(server.seen) == 6 + 2
+    assert [r["score"] for r in judgments_of(tmp_path / "run")] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
 def test_a_server_of_its_own_beside_the_worker(tmp_path):
     """transformers serve on random weights: three answers a document in three requests, none of which can be read."""
     model = save_tiny_llama(tmp_path / "model")

@@ -98,6 +98,14 @@ def test_a_success_in_between_keeps_the_circuit_closed() -> None:
     assert sum(replies[0].error is None for replies in found.values()) == 4
 
 
+def test_documents_that_are_too_long_break_nothing_once_the_server_has_answered() -> None:
+    too_long = cases({"0": FINE}, trouble(400, "maximum context length"))
+    found = replies_of(too_long, *map(str, range(60)), retries=0, concurrency=1)
+    assert sum(replies[0].error == "http_400" for replies in found.values()) == 59
+    message, seen = refused(steps(trouble(400, "no such field")), retries=0, concurrency=1)
+    assert f"{BREAKER} requests in a row failed, the last with http_400 (no such field)" in message and seen <= BREAKER + 2
+
+
 def test_answered_replies_are_handed_over_before_the_error() -> None:
     got: list[str] = []
     with Hostile(cases({"4": trouble(401)}, FINE)) as server:
