@@ -107,7 +107,7 @@ class TranslateWorker:
             StopError: every request failed, and not for what is in the document.
         """
         journal = Journal(guard.keep())
-        found = {record["id"]: record for record in journal.read()}
+        found = {record["id"]: record for record in journal.read() if not record["error"]}
 
         def waiting() -> Iterator[Request]:
             for id, messages in requests.items():
