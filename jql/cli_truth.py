@@ -48,8 +48,7 @@ def sample(
 ) -> None:
     """Draw documents to rate, stratified by language and first-pass score, and give them to raters."""
     from jql.cli import print_table
-    from jql.truth.sample import run_sample
-    from jql.truth.sample import sample_table
+    from jql.truth.sample import run_sample, sample_table
 
     record = run_sample(
         documents,
@@ -122,9 +121,7 @@ def agree(
     from jql.cli import wide
     from jql.truth.agree import run_agree
 
-    run_agree(
-        ratings, to, rubric, resamples, seed, language=language, question=question, origin=origin, console=wide()
-    )
+    run_agree(ratings, to, rubric, resamples, seed, language=language, question=question, origin=origin, console=wide())
 
 
 @truth_app.command()
@@ -143,3 +140,26 @@ def aggregate(
 
     made = run_aggregate(ratings, to, rule, rubric=rubric, language=language, question=question, origin=origin)
     print_table(truth_table(made, to))
+
+
+@truth_app.command()
+def translate(
+    truth: Annotated[str, typer.Argument(help="Parquet file or folder made by jql truth aggregate")],
+    out: Annotated[str, typer.Option("--run", help="run folder; the same folder continues")],
+    to: Annotated[list[str], typer.Option(help="language code (repeatable)")],
+    endpoint: Annotated[str, typer.Option(help="base URL of an OpenAI-compatible server")],
+    model: Annotated[str, typer.Option(help="as the endpoint calls it")],
+    key: Annotated[str, typer.Option(help="environment variable that holds the endpoint's key")] = "OPENAI_API_KEY",
+    revision: Annotated[str, typer.Option(help="what else its answers depend on")] = "",
+    max_tokens: Annotated[int, typer.Option(help="of one translation")] = 4096,
+    temperature: float = 0.0,
+    concurrency: Annotated[int, typer.Option(help="requests in flight for each worker")] = 32,
+    budget_tokens: Annotated[int | None, typer.Option(help="tokens, in and out, after which it stops")] = None,
+) -> None:
+    """The ground truth in other languages, each translation linked to its source; RUN/truth.parquet."""
+    from jql.truth.translate import run_translate
+
+    options = {"key": key, "revision": revision, "budget_tokens": budget_tokens}
+    numbers = {"max_tokens": max_tokens, "temperature": temperature, "concurrency": concurrency}
+    run_translate(truth, out, to=to, endpoint=endpoint, model=model, **options, **numbers)  # type: ignore[arg-type]
+    print(f"truth: {out}/truth.parquet")

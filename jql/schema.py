@@ -111,7 +111,7 @@ RATING = pa.schema(
 )
 """A row for each document and rater. `score` is null where the rater skipped it, and `reason` says why.
 
-`guideline` is the version of the rubric that was rated by; `origin` is human, model or synthetic; `rated_at` ISO 8601 UTC.
+`guideline` is the version of the rubric that was rated by; `origin` human, model or synthetic; `rated_at` ISO 8601 UTC.
 """
 
 TRUTH = pa.schema(
@@ -154,8 +154,8 @@ REPLY = pa.schema(
 )
 """What a model answered, raw: `answer` numbers the answers to one prompt from 0; `error` says why there is none.
 
-`labels` are the most probable first tokens with their log-probability, where the server gave them. `prompt` is a hash of
-what was sent and how (messages, sampling). A request's tokens and seconds stand with its first answer, 0 with the others.
+`labels` are the most probable first tokens with their log-probability, where the server gave them. `prompt` is a hash
+of the messages. A request's tokens and seconds stand with its first answer, 0 with the others.
 """
 
 JUDGMENT = pa.schema(
@@ -178,6 +178,6 @@ JUDGMENT = pa.schema(
 )
 """A judge's score of a document, with the text, so that it is read as judged documents as it stands.
 
-`reason` is null exactly where there is a `score`. `scores` and `kinds` are the single answers and how each was read (null
-score where it was not `ok`); `spread` is their standard deviation, or that of the label distribution.
+`reason` is null exactly where there is a `score`. `scores` and `kinds` are the single answers and how each was read
+(null score where it was not `ok`); `spread` is their standard deviation, or that of the label distribution.
 """

@@ -13,7 +13,7 @@ from jql.documents.inputs import list_files
 from jql.engine import storage
 from jql.engine.fingerprint import digest_of
 from jql.engine.run import StageRun, StageRunner
-from jql.errors import DataError, InputError, RecipeError
+from jql.errors import DataError, RecipeError
 from jql.judge.draw import run_draw
 from jql.judge.judgments import run_judgments
 from jql.judge.parse import invalid_share
@@ -22,7 +22,7 @@ from jql.judge.rank_tables import rank_tables
 from jql.judge.replies import TOLD, refusal, run_replies
 from jql.recipe import Recipe
 from jql.rubric import load_rubric
-from jql.schema import TRUTH
+from jql.truth.originals import read_truth
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,6 @@ class Judged:
 
     replies: StageRun
     judgments: StageRun
-
-
-def read_truth(path: str) -> pa.Table:
-    """A TRUTH table from a file or folder.
-
-    Raises:
-        InputError: nothing there, or not a TRUTH table.
-    """
-    tables = []
-    for file in list_files(path, (".parquet",)):
-        table = storage.read_table(file)
-        if missing := [name for name in TRUTH.names if name not in table.column_names]:
-            raise InputError(
-                f"judge.truth: {file}: no column {', '.join(missing)}; make the table with jql truth aggregate"
-            )
-        tables.append(table.select(TRUTH.names).cast(TRUTH))
-    return pa.concat_tables(tables)
 
 
 def ask_judges(
@@ -67,8 +50,9 @@ def run_ranking(recipe: Recipe, run: StageRunner) -> dict[str, Any]:
     part, rubric = recipe.judge, load_rubric(recipe.judge.rubric)
     if part.truth is None:
         raise RecipeError("judge.truth: ranking needs human ratings; name a TRUTH table")
-    truth = read_truth(part.truth)
-    documents = Documents.of_files(list_files(part.truth, (".parquet",)), recipe.documents.unit_rows, None)
+    files = list_files(part.truth, (".parquet",))
+    truth = pa.concat_tables([read_truth(file) for file in files])
+    documents = Documents.of_files(files, recipe.documents.unit_rows, None)
     judged = ask_judges(recipe, run, "rank", list(part.judges), documents)
     families = {name: judge.family or name for name, judge in part.judges.items()}
     marks = {name: found.judgments.mark() for name, found in judged.items()}

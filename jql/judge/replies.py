@@ -3,12 +3,9 @@
 A unit killed half-way finds its answers in its journal and asks only for the rest; the committed table is made of both.
 """
 
-import hashlib
 import json
 import weakref
 from collections import Counter
-from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -23,8 +20,8 @@ from jql.errors import StopError
 from jql.judge.judgments import read_scores
 from jql.judge.parse import invalid_share
 from jql.judge.stored import StoredReplies, stored_files
-from jql.llm.endpoint import OF_THE_DOCUMENT, Endpoint, Reply, Request, Sampling, ask
-from jql.llm.journal import Journal
+from jql.llm.endpoint import Endpoint, Sampling
+from jql.llm.once import ask_once, prompt_of
 from jql.llm.serve import Server
 from jql.llm.spending import Spending
 from jql.recipe import Judge, Judging
@@ -38,28 +35,11 @@ TOLD = ("tokens_in", "tokens_out", "retries", "seconds")
 UNTOLD = dict.fromkeys(REPLY.names) | {"answer": 0, "origin": "model"}
 
 
-def prompt_of(messages: list[dict[str, str]]) -> str:
-    """16 hex digits of the messages of a request."""
-    canonical = json.dumps(messages, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
 def sampling_of(judge: Judge) -> Sampling:
     """How a judge is asked."""
     if judge.score == "expected":
         return Sampling(answers=1, temperature=1.0, top_p=1.0, max_tokens=1, labels=TOP_LABELS)
     return Sampling(judge.answers, judge.temperature, judge.top_p, judge.max_tokens)
-
-
-def reply_rows(id: str, prompt: str, replies: list[Reply]) -> list[dict[str, Any]]:
-    """REPLY rows of one request."""
-    names = ("text", "finish", "error", "model", "tokens_in", "tokens_out", "seconds", "retries")
-    rows = []
-    for number, reply in enumerate(replies):
-        labels = [{"label": t, "logprob": p} for t, p in reply.labels] if reply.labels is not None else None
-        row = {name: getattr(reply, name) for name in names}
-        rows.append({"id": id, "answer": number, "prompt": prompt, "labels": labels, "origin": "model", **row})
-    return rows
 
 
 class RepliesWorker:
@@ -112,7 +92,7 @@ class RepliesWorker:
                 reasons[row] = reason
         rows = [r for r in guard.rows(n) if r not in reasons]
         requests = {ids[r]: self.rubric.messages(texts[r], codes[r], self.judge.score) for r in rows}
-        found = self._ask(unit, requests, guard) if self.stored is None else self._replay(requests, self.stored)
+        found = self._ask(requests, guard) if self.stored is None else self._replay(requests, self.stored)
         replies = [reply for id in requests for reply in found[id]]
         out = pa.Table.from_pylist(replies, schema=REPLY)
         return Output({"": (REPLY, [out])}, n, Counter(reasons.values()), _totals(replies))
@@ -128,39 +108,14 @@ class RepliesWorker:
             found[id] = replies or [{**UNTOLD, "id": id, "error": "not_stored"}]
         return found
 
-    def _ask(self, unit: Unit, requests: dict[str, Any], guard: Guard) -> dict[str, list[dict[str, Any]]]:
-        """What the journal holds, and what the endpoint answers for the rest."""
-        journal = Journal(guard.keep())
-        found = {record["id"]: record["replies"] for record in journal.read()}
-
-        def waiting() -> Iterator[Request]:
-            for id, messages in requests.items():
-                if id not in found:
-                    yield Request(id, messages)
-
-        def keep(last: bool, request: Request, replies: list[Reply]) -> None:
-            self.spending.add(sum(r.tokens_in or 0 for r in replies), sum(r.tokens_out or 0 for r in replies))
-            if not last and any(r.error and r.error not in OF_THE_DOCUMENT for r in replies):
-                return
-            rows = reply_rows(request.key, prompt_of(request.messages), replies)
-            journal.append({"id": request.key, "replies": rows})
-            found[request.key] = rows
-            self._watch(rows)
-
+    def _ask(self, requests: dict[str, Any], guard: Guard) -> dict[str, list[dict[str, Any]]]:
         def alive() -> None:
             guard.arm()
-            self.spending.check()
             if self.server:
                 self.server.check()
 
-        try:
-            alive()
-            for last in (False, True):  # an outage is over by the end of a unit, or it stays with its document
-                ask(self.endpoint, sampling_of(self.judge), waiting(), partial(keep, last), alive)
-        finally:
-            journal.close()
-            self.spending.flush()
-        return found
+        sampling = sampling_of(self.judge)
+        return ask_once(self.endpoint, sampling, requests, guard.keep(), self.spending, alive, self._watch)
 
     def _watch(self, rows: list[dict[str, Any]]) -> None:
         """Refuse a judge early, before the whole budget went into answers that nobody can read."""

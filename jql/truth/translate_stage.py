@@ -14,10 +14,8 @@ from jql.crawl.language import LanguageIdentifier, load_identifier
 from jql.engine import storage
 from jql.engine.plan import Unit
 from jql.engine.stage import Guard, Output, Stage
-from jql.errors import StopError
-from jql.judge.replies import prompt_of, reply_rows
-from jql.llm.endpoint import Endpoint, Reply, Request, Sampling, ask
-from jql.llm.journal import Journal
+from jql.llm.endpoint import Endpoint, Sampling
+from jql.llm.once import ask_once
 from jql.llm.spending import Spending
 from jql.schema import REPLY, TRUTH
 from jql.truth.translation import Checked, check_answer, messages_of
@@ -26,8 +24,6 @@ VERSION = 1
 UNIT_DOCUMENTS = 200
 NOT_ASKED = ("same_language", "no_text")
 """Reasons of documents for which the model was not asked."""
-OF_THE_DOCUMENT = ("http_400", "http_413", "http_422")
-"""Errors that another try would only repeat, such as a document longer than the model reads."""
 
 ORIGINAL = pa.schema([TRUTH.field(name) for name in ("id", "source", "language", "text")])
 TRANSLATION = pa.schema([*ORIGINAL, ("translator", pa.string())])
@@ -70,7 +66,9 @@ class TranslateWorker:
                 drops[reason] += 1
             else:
                 asked[f"{rows[number]['source']}/{self.code}"] = rows[number]
-        found = self._ask(unit, {id: messages_of(row["text"], self.code) for id, row in asked.items()}, guard)
+        requests = {id: messages_of(row["text"], self.code) for id, row in asked.items()}
+        replied = ask_once(self.endpoint, self.sampling, requests, guard.keep(), self.spending, guard.arm)
+        found = {id: replied[id][0] for id in asked}
         guard.arm()
         kept, notes = [], Counter[str]()
         for id, row in asked.items():
@@ -99,45 +97,6 @@ class TranslateWorker:
         if reply["error"]:
             return Checked(None, f"no_answer:{reply['error']}")
         return check_answer(reply["text"], reply["finish"], row["text"], row["language"], self.code, self.identify)
-
-    def _ask(self, unit: Unit, requests: dict[str, list[dict[str, str]]], guard: Guard) -> dict[str, dict[str, Any]]:
-        """What the journal holds, and what the endpoint answers for the rest; a failure is asked for anew.
-
-        Raises:
-            StopError: every request failed, and not for what is in the document.
-        """
-        journal = Journal(guard.keep())
-        found = {record["id"]: record for record in journal.read() if not record["error"]}
-
-        def waiting() -> Iterator[Request]:
-            for id, messages in requests.items():
-                if id not in found:
-                    yield Request(id, messages)
-
-        def keep(request: Request, replies: list[Reply]) -> None:
-            (row,) = reply_rows(request.key, prompt_of(request.messages), replies)
-            journal.append(row)
-            found[request.key] = row
-            self.spending.add(row["tokens_in"] or 0, row["tokens_out"] or 0)
-
-        def alive() -> None:
-            guard.arm()
-            self.spending.check()
-
-        try:
-            alive()
-            ask(self.endpoint, self.sampling, waiting(), keep, alive)
-        finally:
-            journal.close()
-            self.spending.flush()
-        errors = Counter(found[id]["error"] for id in requests)
-        if requests and not errors.keys() & {None, *OF_THE_DOCUMENT}:
-            why = ", ".join(f"{error} {count:,}" for error, count in errors.most_common())
-            raise StopError(
-                f"{self.endpoint}: all {len(requests):,} requests of {unit.source} failed ({why}); see to the "
-                "endpoint, then run the same command again"
-            )
-        return found
 
 
 def translate_stage(code: str, config: dict[str, Any], identity: str, settings: dict[str, Any]) -> Stage:
