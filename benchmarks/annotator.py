@@ -58,6 +58,7 @@ def judgments(data: Path) -> Any:
         dense_ND=dense_ND,
         texts=[window(text, part.chars) for text in texts],
         dropped={},
+        origins={},
     )
 
 

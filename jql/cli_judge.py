@@ -38,13 +38,31 @@ def rank(recipe: str, overrides: Overrides = None) -> None:
 
 @app.command("next")
 def next_label(
-    run: Annotated[str, typer.Argument(help="run folder with scores of two heads or more")],
-    to: Annotated[str, typer.Option(help="Parquet file of the documents drawn")],
-    documents: Annotated[int, typer.Option(help="how many, the same for every language")] = 1000,
-    by: Annotated[str | None, typer.Option(help="what to draw by; see the help of jql/judge/next_label.py")] = None,
+    run: Annotated[str, typer.Argument(help="run folder with scores; with --by spread, a judge's judgments")],
+    to: Annotated[str, typer.Option(help="Parquet file of the documents chosen")],
+    documents: Annotated[int, typer.Option(help="how many, equal shares of the languages")] = 1000,
+    by: Annotated[str, typer.Option(help="random, disagreement of heads, or spread of a judge's answers")] = "random",
+    language: Annotated[list[str] | None, typer.Option(help="of these languages only (repeatable)")] = None,
+    head: Annotated[list[str] | None, typer.Option(help="heads that may disagree (repeatable)")] = None,
+    known: Annotated[list[str] | None, typer.Option(help="judged or rated documents, not to label again")] = None,
     seed: int = 0,
 ) -> None:
-    """Where to spend the next labels: draw documents from a run to judge or rate."""
+    """Where to spend the next labels: documents of a run to judge or rate, or judged ones for a second look."""
+    from typing import get_args
+
+    from jql.errors import RecipeError
+    from jql.judge.next_label import By, run_next
+    from jql.judge.second_look import run_second_look
+
+    if by == "spread":
+        found = run_second_look(run, to, documents, language or (), seed)
+    elif by in get_args(By):
+        chosen: By = by  # type: ignore[assignment]
+        found = run_next(run, to, documents, chosen, language or (), head or (), known or (), seed)
+    else:
+        raise RecipeError(f"--by: expected random, disagreement or spread, got {by}")
+    left = ", ".join(f"{reason} {count:,}" for reason, count in found["left_out"].items())
+    print(f"{to}: {found['documents']:,} documents, by {found['by']}" + (f"; left out: {left}" if left else ""))
 
 
 def _up_to(path: str, overrides: list[str] | None, last: StageName) -> None:

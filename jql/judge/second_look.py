@@ -1,6 +1,10 @@
 """Which judged documents deserve a second look: those where a judge's own answers spread most, within a budget.
 
-FIGURES2
+What it is worth, on 510 documents with five answers of Llama-3.1-70B (benchmarks/next_label.py): where three answers
+differ, 63 % of the documents, their majority is a point or more off the mean of the other two in 23 %; where they are
+alike in 10 % (difference .128 [.109, .147]). A label of one answer is so in 55 % where a second one differs, in 27 %
+where not. It is the label that is unsure and hardly the document: where two answers differ, a third is off in 27 %,
+else in 22 %. So more answers pay there; that people would find these documents hard, it does not show.
 """
 
 from collections import Counter

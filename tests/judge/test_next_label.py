@@ -90,15 +90,16 @@ def test_disagreement_takes_those_that_heads_rank_most_differently(run, tmp_path
 
 def test_what_has_a_label_is_not_labelled_again(run, tmp_path):
     first = chosen(run, tmp_path / "first.parquet", 20)[1]
+    twins = {"copy", "copy of it"} & {row["id"] for row in first}  # one text, so only one can be among them
     told, second = chosen(run, tmp_path / "second.parquet", 20, known=[str(tmp_path / "first.parquet")])
-    assert told["left_out"] == {"empty": 1, "labelled": 20}
+    assert told["left_out"] == {"empty": 1, "labelled": 20 + len(twins)}
     assert not {row["id"] for row in first} & {row["id"] for row in second}
     told, rest = chosen(run, tmp_path / "rest.parquet", 1000)
     assert told["documents"] == len(rest) == 53 and told["wanted"] == 1000
 
 
 def test_object_storage(run, s3, tmp_path):
-    first = run_next(run, f"{s3}/first.parquet", 10)
+    first = run_next(run, f"{s3}/first.parquet", 10, languages=["eng_Latn"])
     told, second = chosen(run, tmp_path / "second.parquet", 50, known=[f"{s3}/first.parquet"])
     assert first["documents"] == 10 and told["left_out"]["labelled"] == 10 and len(second) == 43
 
@@ -151,6 +152,6 @@ def test_bad_input(run, tmp_path):
     with pytest.raises(InputError, match=r"no document of deu_Latn that can be labelled \(left out: empty 1, other"):
         run_next(run, out, 5, languages=["deu_Latn"])
     pq.write_table(pa.table({"name": ["e1"]}), tmp_path / "known.parquet")
-    with pytest.raises(InputError, match=r"known.parquet: expected the columns id"):
+    with pytest.raises(InputError, match=r"known.parquet: expected a column id, found name"):
         run_next(run, out, 5, known=[str(tmp_path / "known.parquet")])
     assert not (tmp_path / "n.parquet").exists()

@@ -103,7 +103,9 @@ def test_documents_that_are_too_long_break_nothing_once_the_server_has_answered(
     found = replies_of(too_long, *map(str, range(60)), retries=0, concurrency=1)
     assert sum(replies[0].error == "http_400" for replies in found.values()) == 59
     message, seen = refused(steps(trouble(400, "no such field")), retries=0, concurrency=1)
-    assert f"{BREAKER} requests in a row failed, the last with http_400 (no such field)" in message and seen <= BREAKER + 2
+    assert (
+        f"{BREAKER} requests in a row failed, the last with http_400 (no such field)" in message and seen <= BREAKER + 2
+    )
 
 
 def test_answered_replies_are_handed_over_before_the_error() -> None:
