@@ -175,6 +175,8 @@ def show(result: Any, as_json: bool) -> None:
 
     if judges := result.summary["total"].get("judges"):
         print_table(judges_table(judges))
+        for name, entry in judges.items():
+            print(f"judgments of {name}: {entry['judgments']}")
     if result.annotator:
         print(f"annotator: {result.annotator}")
     if result.summary["languages"]:

@@ -38,7 +38,7 @@ def rank(recipe: str, overrides: Overrides = None) -> None:
 
 @app.command("next")
 def next_label(
-    run: Annotated[str, typer.Argument(help="run folder with scores; with --by spread, a judge's judgments")],
+    run: Annotated[str, typer.Argument(help="run folder with scores; with --by spread: a judge's judgments")],
     to: Annotated[str, typer.Option(help="Parquet file of the documents chosen")],
     documents: Annotated[int, typer.Option(help="how many, equal shares of the languages")] = 1000,
     by: Annotated[str, typer.Option(help="random, disagreement of heads, or spread of a judge's answers")] = "random",

@@ -128,4 +128,5 @@ def costs(judged: Judged) -> dict[str, Any]:
         for name in TOLD:
             if receipt.stats[name] is not None:
                 told[name] = (told[name] or 0) + receipt.stats[name]
-    return {**sums, **told, "kinds": dict(kinds), "origins": dict(origins)}
+    folder = storage.join(judged.judgments.folder, "data")
+    return {**sums, **told, "kinds": dict(kinds), "origins": dict(origins), "judgments": folder}

@@ -122,6 +122,7 @@ def test_taking_documents_keeps_their_columns_together():
         dense_ND=np.arange(n * 2.0).reshape(n, 2),
         texts=[f"t{i}" for i in range(n)],
         dropped={"a": {}},
+        origins={"a": {"model": 6}},
     )
     found = judged.take(np.array([4, 1]))
     assert found.texts == ["t4", "t1"] and found.languages_N.tolist() == ["l4", "l1"]

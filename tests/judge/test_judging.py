@@ -1,16 +1,18 @@
 """Judges on the engine, against a scripted model on a real socket: what is asked, kept, read, paid for and refused."""
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from judge_help import answers, judgments_of, recipe_of, run_quietly, worth, write_documents
 from llm.hostile import Hostile, chat, trouble
-from llm.llm_help import save_tiny_llama
 
 from jql.errors import DataError, JqlError, RecipeError, StopError
 from jql.recipe import dump_recipe, make_recipe
@@ -231,22 +233,27 @@ def test_what_an_outage_took_is_asked_again_before_the_unit_is_closed(tmp_path):
 
 
 def test_a_server_of_its_own_beside_the_worker(tmp_path):
-    """transformers serve on random weights: three answers a document in three requests, none of which can be read."""
-    model = save_tiny_llama(tmp_path / "model")
+    """A server as a program; tests/llm/test_serve.py starts that of transformers the same way."""
     documents = write_documents(tmp_path / "in.parquet", 4)
-    rubric = {**load_rubric("educational").model_dump(mode="json"), "prompt": "Rate: {document}"}
-    (tmp_path / "rubric.yaml").write_text(json.dumps(rubric), encoding="utf-8")
-    judge = {"model": str(model), "serve": "transformers serve {model} --device cpu --host 127.0.0.1 --port {port}"}
-    recipe = recipe_of(
-        tmp_path / "run", documents, judge={**judge, "max_tokens": 8}, rubric=str(tmp_path / "rubric.yaml")
-    )
-    with pytest.raises(DataError, match=r"judge alpha: 100\.0% of 12 answers cannot be read"):
-        run_quietly(recipe)
+    program = ROOT / "tests/llm/hostile.py"
+    judge = {"model": "tiny", "serve": f"{sys.executable} {program} {{port}}"}
+    with pytest.raises(DataError, match=r"judge alpha: 100\.0% of 12 answers cannot be read \(no_score 12\)"):
+        run_quietly(recipe_of(tmp_path / "run", documents, judge=judge))
     replies = judgments_of(tmp_path / "run", table="replies")
     assert [(r["id"], r["answer"]) for r in replies] == [(f"d{i}", n) for i in range(4) for n in range(3)]
-    assert all(isinstance(r["text"], str) and r["error"] is None for r in replies)
-    # Usage stands with the first of the three answers, for all of them.
-    assert all((r["tokens_out"] or 0) > 0 for r in replies[::3]) and not any(r["tokens_in"] for r in replies[1::3])
+    assert all(r["text"] == "fine" and r["error"] is None for r in replies)
+    # It gives one answer where three were asked for: two more requests, whose tokens stand with the first answer.
+    assert [r["tokens_in"] for r in replies[:3]] == [21, 0, 0]
+    assert running(str(program)) == []
+
+
+def running(program: str) -> list[str]:
+    """Command lines with a program in them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            found.append(path.read_bytes().replace(b"\0", b" ").decode())
+    return [line for line in found if program in line]
 
 
 def test_a_dead_endpoint_is_one_line(tmp_path):
