@@ -186,6 +186,9 @@ class Judging(Part):
     def _known_names(self) -> "Judging":
         if unknown := [name for name in self.use if name not in self.judges]:
             raise ValueError(f"use: no judge {', '.join(unknown)}; there are {', '.join(self.judges) or 'none'}")
+        free = [name for name, j in self.judges.items() if not j.replies and not (j.price_in or j.price_out)]
+        if self.budget_money is not None and free:
+            raise ValueError(f"budget_money: needs price_in and price_out of judge {', '.join(free)}; set them")
         return self
 
 

@@ -1,5 +1,6 @@
 """The sample crawl: what the issue of pages promises, page by page."""
 
+import functools
 from collections import Counter
 
 import pytest
@@ -14,6 +15,9 @@ FILES = sorted((ROOT / "data" / "sample" / "pages").glob("*.yaml"))
 DEEP = {"eng_Latn", "deu_Latn", "spa_Latn", "swe_Latn", "pol_Latn", "ell_Grek"}
 KINDS = {"lesson", "encyclopedia", "news", "shop", "forum", "cookie_wall", "link_list", "gibberish"}
 KINDS |= {"near_duplicate", "wrong_language", "broken_html"}
+
+
+identifier_of_all = functools.cache(lambda: load_identifier("default"))
 
 
 def pages(path):
@@ -33,7 +37,7 @@ def test_pages_are_whole_and_in_their_language(path):
     assert len(found) >= (24 if path.stem in DEEP else 8)
     slugs = [p["slug"] for p in found]
     assert len(set(slugs)) == len(slugs)
-    identifier = load_identifier("default")
+    identifier = identifier_of_all()
     for page in found:
         assert page["kind"] in KINDS and page["score"] in range(6) and len(page["reason"]) > 15, page["slug"]
         assert (page["language"] != path.stem) == (page["kind"] == "wrong_language" or page["language"] == "srp_Latn")

@@ -79,10 +79,11 @@ class JudgmentsWorker:
         rows: list[dict[str, Any]] = []
         drops: Counter[str] = Counter()
         for document in table.to_pylist():
-            mine = replies.pop(document["id"], None)  # popped, so that a second document of that id is not judged
+            reason = document["problem"] or (None if document["text"].strip() else "empty")
+            # Taken out, so that a second document of that id is not judged.
+            mine = None if reason else replies.pop(document["id"], None)
             if mine is None:
-                blank = not (document["text"] or "").strip()
-                drops[document["problem"] or ("empty" if blank else "not_asked")] += 1
+                drops[reason or "not_asked"] += 1
                 continue
             found = judgment(mine, self.rubric, self.kind, self.rule)
             known = {name: document[name] for name in ("id", "language", "text")}

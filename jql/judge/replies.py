@@ -87,9 +87,10 @@ class RepliesWorker:
         for row in range(n):
             reason = problems[row] or guard.poison.get(row)
             reason = reason or (None if texts[row].strip() else "empty") or ("id_again" if ids[row] in seen else None)
-            seen.add(ids[row])
             if reason:
                 reasons[row] = reason
+            else:
+                seen.add(ids[row])
         rows = [r for r in guard.rows(n) if r not in reasons]
         requests = {ids[r]: self.rubric.messages(texts[r], codes[r], self.judge.score) for r in rows}
         found = self._ask(requests, guard) if self.stored is None else self._replay(requests, self.stored)

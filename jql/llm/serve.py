@@ -95,7 +95,7 @@ class Server:
                     probe(Endpoint(self.base_url, self.model, timeout_s=deadline - time.monotonic() + 1, retries=0))
                     return
                 except EndpointError as error:
-                    if error.status in (401, 402, 403, 404, 405):
+                    if error.status in (401, 402, 403, 404, 405, 501):
                         raise EndpointError(f"{error}; log {self.log}: {self._tail()}", error.status) from error
                     last = str(error)
             time.sleep(POLL_S)

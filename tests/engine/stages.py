@@ -21,7 +21,8 @@ class SquareWorker:
     """Squares the rows of a unit; what goes wrong on the way stands in the unit's payload.
 
     payload: rows; bad {row: exit | segfault | hang_c | hang_python}; open: kill (the process dies before row 0);
-    stall: row at which the first attempt writes its process id to FOLDER/stall-UNIT and waits for FOLDER/go-UNIT.
+    stall: row at which the first attempt (with every: each) writes its process id to FOLDER/stall-UNIT and waits for
+    FOLDER/go-UNIT.
     """
 
     def __init__(self, folder: str) -> None:
@@ -52,12 +53,13 @@ class SquareWorker:
         return Output.of(table, payload["rows"], drops)
 
     def stall(self, unit: Unit) -> None:
-        """Wait for the test, but only in the unit's first attempt."""
+        """Wait for the test, but only in the unit's first attempt, or in each."""
         mark = self.folder / f"stall-{unit.index}"
-        if mark.exists():
+        if mark.exists() and not unit.payload.get("every"):
             return
-        mark.with_suffix(".tmp").write_text(str(os.getpid()))
-        mark.with_suffix(".tmp").rename(mark)
+        temporary = mark.with_suffix(f".{os.getpid()}")
+        temporary.write_text(str(os.getpid()))
+        temporary.rename(mark)
         while not (self.folder / f"go-{unit.index}").exists():
             time.sleep(0.02)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import table_bytes, write_warc
 
-FILES = 40
+FILES = 20
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,7 @@ def test_tolerated_quarantine(tmp_path: Path, ray_address: str) -> None:
 
 def test_stopped_worker_wakes_up_late(tmp_path: Path, ray_address: str) -> None:
     """Another attempt commits while the first is stopped; when it goes on, it finds the receipt, removes its data."""
-    payloads = [{"rows": 5, "stall": 2}, {"rows": 3, "stall": 1}]
+    payloads = [{"rows": 5, "stall": 2}, {"rows": 3, "stall": 1, "every": True}]
     run_units(tmp_path / "inline", stages.units(*({"rows": p["rows"]} for p in payloads)), None)
     run = tmp_path / "ray"
     run.mkdir()

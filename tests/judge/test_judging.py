@@ -14,7 +14,7 @@ from conftest import ROOT
 from judge_help import answers, judgments_of, recipe_of, run_quietly, worth, write_documents
 from llm.hostile import Hostile, chat, trouble
 
-from jql.errors import DataError, JqlError, RecipeError, StopError
+from jql.errors import DataError, RecipeError, StopError
 from jql.recipe import dump_recipe, make_recipe
 from jql.rubric import load_rubric
 
@@ -60,8 +60,8 @@ def test_what_is_sent(tmp_path):
 def test_bad_rows_and_failures_are_counted_each_with_its_reason(tmp_path):
     lines = [
         {"id": "a", "text": "This one is worth 4 points.", "language": "eng_Latn"},
-        {"id": "b", "text": "  ", "language": "eng_Latn"},
-        {"id": "c", "text": None, "language": "eng_Latn"},
+        {"id": "f", "text": "  ", "language": "eng_Latn"},
+        {"id": "e", "text": None, "language": "eng_Latn"},
         {"id": "a", "text": "The id again, worth 1 points.", "language": "eng_Latn"},
         {"id": "e", "text": "Too long for the model, worth 5 points.", "language": "eng_Latn"},
         {"id": "f", "text": "The model forgets it: worth 3 points.", "language": "eng_Latn"},
@@ -290,14 +290,12 @@ def test_a_dead_endpoint_is_one_line(tmp_path):
         ),
         ({"annotate": {"annotator": "trained"}}, r"annotate\.annotator: trained means what this run trains; add train"),
         ({"judge": {"max_invalid": 1.5}}, r"judge\.max_invalid"),
+        (
+            {"judge": {"budget_money": 5.0, "judges": {"a": {"model": "m", "endpoint": "http://x/v1"}}}},
+            r"judge: budget_money: needs price_in and price_out of judge a; set them",
+        ),
     ],
 )
 def test_recipes_that_cannot_be(data, message):
     with pytest.raises(RecipeError, match=message):
         make_recipe(data)
-
-
-def test_money_needs_prices(tmp_path):
-    documents = write_documents(tmp_path / "in.parquet", 1)
-    with Hostile(answers) as server, pytest.raises(JqlError, match=r"budget_money: set .*price_in"):
-        run_quietly(recipe_of(tmp_path / "run", documents, server, budget_money=1.0))
