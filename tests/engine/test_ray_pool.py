@@ -230,3 +230,27 @@ def test_no_room_for_a_worker(tmp_path: Path, ray_address: str) -> None:
         pytest.raises(JqlError, match=r"no Ray node has room .*64 GPU"),
     ):
         run.run(stage, lambda: stages.units({"rows": 1}))
+
+
+def test_work_that_is_paid_for_gets_no_second_attempt(tmp_path: Path, ray_address: str) -> None:
+    """A slow unit of a stage with again=False is left to its first attempt, however long it takes."""
+    from dataclasses import replace
+
+    plan = Plan.build(stages.units({"rows": 3, "stall": 1, "every": True}, {"rows": 2}))
+    outcomes: list[Outcome] = []
+
+    def go() -> None:
+        wait_for(tmp_path / "stall-0")
+        time.sleep(2.0)  # a second attempt would come after half a second
+        (tmp_path / "go-0").touch()
+
+    meddler = Meddler(go)
+    pool = Pool(2, straggler_s=0.5)
+    try:
+        stage = replace(stages.square_stage(tmp_path), again=False)
+        pool.execute(stage, str(tmp_path / "stage"), plan, Ledger(plan.order()), outcomes.append, 10.0)
+    finally:
+        pool.close()
+    meddler.finish()
+    assert sorted((o.unit, o.status) for o in outcomes) == [(0, "committed"), (1, "committed")]
+    assert not list(tmp_path.glob("stall-0.*"))

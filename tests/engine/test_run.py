@@ -211,3 +211,44 @@ def test_two_runs_in_one_folder(place: Place) -> None:
 
 def test_no_units_is_complete(tmp_path: Path) -> None:
     assert lines(Place(tmp_path, []).run()) == []
+
+
+class Keeper:
+    """Notes each line in the folder that the unit keeps, and fails half-way the first time."""
+
+    def __init__(self) -> None:
+        return
+
+    def __call__(self, unit: Unit, guard: Guard) -> Output:
+        lines = Path(unit.source).read_text().splitlines()
+        folder = Path(guard.keep())
+        folder.mkdir(parents=True, exist_ok=True)
+        known = {path.name for path in folder.iterdir()}
+        for line in lines:
+            if line not in known:
+                (folder / line).touch()
+                with Path(unit.source).with_suffix(".paid").open("a") as paid:
+                    paid.write(line)
+                if line == "b" and len(known) == 0:
+                    raise RuntimeError("half-way")
+        return Output.of(pa.table({"line": lines}, SCHEMA), len(lines))
+
+
+def test_what_a_unit_keeps_is_there_for_its_next_attempt_and_gone_once_it_is_committed(tmp_path: Path) -> None:
+    source = tmp_path / "in.txt"
+    source.write_text("a\nb\nc\n")
+    stage = Stage("keep", 1, {}, {}, Keeper, {}, "filter")
+    with Run(str(tmp_path / "run"), Engine(backend="inline"), Console(file=io.StringIO())) as run:
+        done = run.run(stage, lambda: [Unit(0, str(source))])
+    assert [row for table in done.tables() for row in table.column("line").to_pylist()] == ["a", "b", "c"]
+    assert source.with_suffix(".paid").read_text() == "abc"  # nothing twice
+    assert not [path for path in (tmp_path / "run").rglob("kept/**/*") if path.is_file()]
+
+
+def test_what_is_no_stage_is_made_once(tmp_path: Path) -> None:
+    said, made = io.StringIO(), []
+    with Run(str(tmp_path), Engine(backend="inline"), Console(file=said)) as run:
+        run.make("heads", False, lambda: made.append(1))
+        run.make("heads", True, lambda: made.append(2))
+    assert made == [1] and "heads: done before" in said.getvalue()
+    assert [json.loads(line)["event"] for line in (tmp_path / "run.log").read_text().splitlines()][1] == "made"
