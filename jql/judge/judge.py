@@ -65,13 +65,13 @@ def run_ranking(recipe: Recipe, run: StageRunner) -> dict[str, Any]:
         result = rank(truth, tables, families, settings, part.choose, part.max_invalid)
         data = json.dumps({"stamp": stamp, **result}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         storage.put(path, data.encode())
-        for table in rank_tables(result):
-            run.console.print(table)
-            run.console.print()
 
     known = json.loads(storage.read_bytes(path)) if storage.exists(path) else {}
     run.make("rank", known.get("stamp") == stamp, work)
     ranking: dict[str, Any] = json.loads(storage.read_bytes(path))
+    for table in rank_tables(ranking):
+        run.console.print(table)
+        run.console.print()
     return ranking
 
 

@@ -76,7 +76,7 @@ def judge_table(result: dict[str, Any]) -> Table:
         lines.append("* set apart, on its own documents, so not to be compared with the others")
     texts = {judge: n for judge, entry in result["judges"].items() if (n := entry["matched"]["other_text"])}
     lines += [f"{judge}: {n:,} judgments are of another text than that of the truth" for judge, n in texts.items()]
-    lines += [f"{language}: {reason}" for language, reason in common["languages_left_out"].items()]
+    lines += _by_reason(common["languages_left_out"])
     return _captioned(table, result, lines)
 
 
@@ -215,3 +215,9 @@ def _interval(entry: Mapping[str, Any], form: str = ".3f") -> str:
     if entry["value"] is None or entry.get("low") is None:
         return _plain(entry["value"], form)
     return f"{entry['value']:{form}} [{entry['low']:{form}}, {entry['high']:{form}}]"
+
+
+def _by_reason(left_out: Mapping[str, str]) -> list[str]:
+    """Languages without a figure of their own: a line each, one for all where they are many."""
+    lines = [f"{language}: {reason}" for language, reason in left_out.items()]
+    return lines if len(lines) <= 3 else [f"{len(lines)} languages have no figure of their own: {_some(lines, 1)}"]
