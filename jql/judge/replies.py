@@ -17,6 +17,7 @@ from jql.engine.plan import Unit
 from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Output, Stage
 from jql.errors import StopError
+from jql.judge.earlier import earlier_files, earlier_replies
 from jql.judge.judgments import read_scores
 from jql.judge.parse import invalid_share
 from jql.judge.stored import StoredReplies, stored_files
@@ -52,10 +53,11 @@ class RepliesWorker:
         rubric: dict[str, Any],
         limits: dict[str, Any],
         files: list[str],
+        earlier: list[str],
         language: str | None,
     ) -> None:
         self.judge, self.name, self.rubric = Judge.model_validate_json(json.dumps(judge)), name, make_rubric(rubric)
-        self.limits, self.language = limits, language
+        self.limits, self.earlier, self.language = limits, earlier, language
         self.stored = StoredReplies(files) if files else None
         self.kinds: Counter[str] = Counter()
         self.server: Server | None = None
@@ -115,8 +117,10 @@ class RepliesWorker:
             if self.server:
                 self.server.check()
 
+        known = earlier_replies(self.earlier, requests)
+        left = {id: messages for id, messages in requests.items() if id not in known}
         sampling = sampling_of(self.judge)
-        return ask_once(self.endpoint, sampling, requests, guard.keep(), self.spending, alive, self._watch)
+        return known | ask_once(self.endpoint, sampling, left, guard.keep(), self.spending, alive, self._watch)
 
     def _watch(self, rows: list[dict[str, Any]]) -> None:
         """Refuse a judge early, before the whole budget went into answers that nobody can read."""
@@ -157,6 +161,7 @@ def run_replies(
     replayed = {"replies": [identify_file(file)["mark"] for file in files]}
     # What was sampled and how is of no matter to replies that were stored before.
     config = {"model": judge.model, "revision": judge.revision, "extra": judge.extra, **vars(sampling_of(judge))}
+    config = {**version, **(replayed if files else config)}
     names = ("timeout_s", "retries", "concurrency", "budget_tokens", "budget_money")
     limits = {n: getattr(part, n) for n in names} | {"spent": storage.join(root, "spent", step, name)}
     limits["refuse_above"] = part.max_invalid if step == "judge" else None
@@ -166,12 +171,13 @@ def run_replies(
         "rubric": rubric.model_dump(mode="json"),
         "limits": limits,
         "files": files,
+        "earlier": [] if files else earlier_files(root, name, VERSION, config),
         "language": documents.language,
     }
     stage = Stage(
         name=f"{step}/{name}/replies",
         version=VERSION,
-        config={**version, **(replayed if files else config)},
+        config=config,
         inputs={"documents": documents.mark},
         factory=RepliesWorker,
         settings=settings,

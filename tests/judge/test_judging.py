@@ -201,6 +201,19 @@ def test_stored_replies_ask_nobody_and_give_the_same_judgments(tmp_path):
         run_quietly(recipe_of(tmp_path / "asked-otherwise", documents, judge={"replies": stored}, rubric=str(rubric)))
 
 
+def test_documents_that_are_added_are_all_that_is_asked_for(tmp_path):
+    few = write_documents(tmp_path / "few.parquet", 12)
+    more = write_documents(tmp_path / "more.parquet", 20, group=10)
+    with Hostile(answers) as server:
+        run_quietly(recipe_of(tmp_path / "run", few, server))
+        run_quietly(recipe_of(tmp_path / "run", more, server))
+        assert Counter(server.prompts).most_common(1)[0][1] == 1 and len(server.seen) == 20
+        run_quietly(recipe_of(tmp_path / "run", more, server, judge={"revision": "other"}))
+        assert len(server.seen) == 40  # another model's replies are none of this one's
+    found = {row["id"]: row["score"] for row in judgments_of(tmp_path / "run")}
+    assert found == {f"d{i}": float(i % 6) for i in range(20)}
+
+
 def test_about_so_many_of_each_language(tmp_path):
     documents = write_documents(tmp_path / "in.parquet", 300)
     with Hostile(answers) as server:
