@@ -269,6 +269,16 @@ def running(program: str) -> list[str]:
     return [line for line in found if program in line]
 
 
+def test_on_object_storage(tmp_path, s3):
+    documents = write_documents(tmp_path / "in.parquet", 6)
+    with Hostile(answers) as server:
+        run_quietly(recipe_of(f"{s3}/judged", documents, server))
+        run_quietly(recipe_of(f"{s3}/judged", write_documents(tmp_path / "more.parquet", 8), server))
+        assert len(server.seen) == 8
+    found = {row["id"]: row["score"] for row in judgments_of(f"{s3}/judged")}
+    assert found == {f"d{i}": float(i % 6) for i in range(8)}
+
+
 def test_a_dead_endpoint_is_one_line(tmp_path):
     documents = write_documents(tmp_path / "in.parquet", 3)
     judge = {"endpoint": "http://127.0.0.1:9/v1", "model": "tiny"}
