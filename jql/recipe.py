@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from jql.errors import RecipeError
+from jql.errors import RecipeError, one_line
 from jql.languages import check_language
 
 StageName = Literal["crawl", "dedup", "rank", "judge", "train", "annotate", "select", "export"]
@@ -399,13 +399,15 @@ def parse_yaml(text: str, where: str) -> Any:
         RecipeError: not YAML; names the line.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
         return YAML(typ="safe", pure=True).load(io.StringIO(text))
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise RecipeError(f"{where}: line {line}: not YAML ({error.problem})") from error
+    except YAMLError as error:  # signs that YAML does not allow, such as NUL
+        raise RecipeError(f"{where}: not YAML ({one_line(error)})") from error
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -240,15 +240,13 @@ def load_rubric(path_or_name: str) -> Rubric:
     Raises:
         InputError: no such rubric. RecipeError: no YAML, or a value that is not allowed; names the file and the key.
     """
-    from ruamel.yaml.error import YAMLError
-
     from jql.engine import storage
 
     path = rubric_path(path_or_name)
     try:
         return make_rubric(parse_yaml(storage.read_bytes(path).decode("utf-8"), path), path)
-    except (UnicodeDecodeError, YAMLError) as error:
-        raise RecipeError(f"{path}: not YAML in UTF-8 ({one_line(error)}); save it as text") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not UTF-8 ({one_line(error)}); save it as text") from None
 
 
 def make_rubric(data: Any, where: str = "rubric") -> Rubric:

@@ -120,3 +120,9 @@ def test_what_only_moves_work_does_not_decide_the_output():
     a, b = make_recipe({"crawl": {"timeout_s": 5.0}}), make_recipe({"crawl": {"timeout_s": 9.0}})
     assert a.crawl.deciding() == b.crawl.deciding()
     assert json.dumps(a.select.deciding()) != json.dumps(make_recipe({"select": {"quantile": 0.6}}).select.deciding())
+
+
+def test_signs_that_yaml_does_not_allow(tmp_path):
+    (tmp_path / "nul.yaml").write_bytes(b"name: a\0b\n")
+    with pytest.raises(RecipeError, match=r"nul\.yaml: not YAML \("):
+        load_recipe(str(tmp_path / "nul.yaml"))
