@@ -24,7 +24,7 @@ from rich.console import Console
 from jql.documents import Documents
 from jql.engine import storage
 from jql.engine.run import Run
-from jql.judge.judge import ask_judges, costs
+from jql.judge.judge import ask_judges
 from jql.recipe import make_recipe
 
 WORDS = ["river", "stone", "light", "energy", "number", "school", "history", "music", "market", "garden", "winter"]
@@ -85,7 +85,7 @@ def main(serve: str, documents: int = 200, max_tokens: int = 200) -> None:
             with Run(recipe.output, recipe.engine, Console(file=io.StringIO())) as run:
                 started = time.monotonic()
                 judged = ask_judges(recipe, run, "rank", [kind], source)[kind]
-                cost = costs(judged)
+                cost = judged.costs
                 (receipt,) = judged.replies.receipts()
                 rows = storage.read_table(judged.judgments.path(next(judged.judgments.receipts()))).to_pylist()
             scored = [row["score"] for row in rows if row["score"] is not None]

@@ -94,11 +94,11 @@ def _judge_and_train(recipe: Recipe, run: StageRunner, stages: Stages, documents
 
         ranking = run_ranking(recipe, run)
     if "judge" in recipe.stages:
-        from jql.judge.judge import costs, run_judge
+        from jql.judge.judge import run_judge
 
         judged = run_judge(recipe, run, documents, ranking)
         stages.judgments = {name: found.judgments for name, found in judged.items()}
-        stages.judges = {name: costs(found) for name, found in judged.items()}
+        stages.judges = {name: found.costs for name, found in judged.items()}
     if "train" in recipe.stages:
         from jql.annotator.gather import judged_files
         from jql.annotator.train import train

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +32,24 @@ class Judged:
 
     replies: StageRun
     judgments: StageRun
+
+    @cached_property
+    def costs(self) -> dict[str, Any]:
+        """Documents, answers by kind, tokens and seconds (None where not told), from the receipts."""
+        sums: Counter[str] = Counter()
+        told: dict[str, float | None] = dict.fromkeys(TOLD)
+        kinds: Counter[str] = Counter()
+        origins: Counter[str] = Counter()
+        for receipt in self.judgments.receipts():
+            kinds.update(receipt.stats["kinds"])
+            origins.update(receipt.stats["origins"])
+            sums.update({"documents": receipt.accepted, "scored": receipt.stats["scored"]})
+        for receipt in self.replies.receipts():
+            for name in TOLD:
+                if receipt.stats[name] is not None:
+                    told[name] = (told[name] or 0) + receipt.stats[name]
+        folder = storage.join(self.judgments.folder, "data")
+        return {**sums, **told, "kinds": dict(kinds), "origins": dict(origins), "judgments": folder}
 
 
 def ask_judges(
@@ -108,25 +127,7 @@ def run_judge(
         documents = run_draw(run, documents, part.per_language, recipe.seed)
     judged = ask_judges(recipe, run, "judge", chosen(recipe, ranking), documents)
     for name, found in judged.items():
-        kinds = Counter(costs(found)["kinds"])
+        kinds = Counter(found.costs["kinds"])
         if kinds and invalid_share(kinds) > part.max_invalid:
             raise DataError(refusal(name, kinds, part.max_invalid))
     return judged
-
-
-def costs(judged: Judged) -> dict[str, Any]:
-    """Documents, answers by kind, tokens and seconds (None where not told) of one judge, from its receipts."""
-    sums: Counter[str] = Counter()
-    told: dict[str, float | None] = dict.fromkeys(TOLD)
-    kinds: Counter[str] = Counter()
-    origins: Counter[str] = Counter()
-    for receipt in judged.judgments.receipts():
-        kinds.update(receipt.stats["kinds"])
-        origins.update(receipt.stats["origins"])
-        sums.update({"documents": receipt.accepted, "scored": receipt.stats["scored"]})
-    for receipt in judged.replies.receipts():
-        for name in TOLD:
-            if receipt.stats[name] is not None:
-                told[name] = (told[name] or 0) + receipt.stats[name]
-    folder = storage.join(judged.judgments.folder, "data")
-    return {**sums, **told, "kinds": dict(kinds), "origins": dict(origins), "judgments": folder}

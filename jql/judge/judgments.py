@@ -12,7 +12,7 @@ from jql.engine import storage
 from jql.engine.plan import Unit
 from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Output, Stage
-from jql.judge.parse import expected_score, parse_reply
+from jql.judge.parse import Expected, Parsed, expected_score, parse_reply
 from jql.recipe import Judging
 from jql.rubric import Rubric, make_rubric
 from jql.schema import JUDGMENT
@@ -20,35 +20,26 @@ from jql.schema import JUDGMENT
 VERSION = 1
 
 
-def read_scores(replies: list[dict[str, Any]], rubric: Rubric, kind: str) -> list[tuple[float | None, str]]:
-    """Score and kind of each of a document's replies (REPLY rows); the score is null where the kind is not `ok`."""
-    found: list[tuple[float | None, str]] = []
-    for reply in replies:
-        if reply["error"]:
-            found.append((None, reply["error"]))
-        elif kind == "expected":
-            read = expected_score([(e["label"], e["logprob"]) for e in reply["labels"] or ()], rubric)
-            found.append((read.score, read.kind))
-        else:
-            parsed = parse_reply(reply["text"], reply["finish"], rubric)
-            found.append((parsed.score, parsed.kind))
-    return found
+def read_reply(reply: dict[str, Any], rubric: Rubric, kind: str) -> Parsed | Expected:
+    """How a REPLY row is read; where there is an error, it is the kind."""
+    if reply["error"]:
+        return Parsed(None, reply["error"])
+    if kind == "expected":
+        return expected_score([(e["label"], e["logprob"]) for e in reply["labels"] or ()], rubric)
+    return parse_reply(reply["text"], reply["finish"], rubric)
 
 
 def judgment(replies: list[dict[str, Any]], rubric: Rubric, kind: str, rule: str) -> dict[str, Any]:
     """The columns of a JUDGMENT row that come from a document's replies."""
-    read = read_scores(replies, rubric, kind)
-    scores = [score for score, _ in read if score is not None]
-    score = aggregate(scores, rule)
-    spread = float(np.std(scores)) if scores else None
-    if kind == "expected" and scores:
-        spread = expected_score([(e["label"], e["logprob"]) for e in replies[0]["labels"]], rubric).spread
+    read = [read_reply(reply, rubric, kind) for reply in replies]
+    scores = [one.score for one in read if one.score is not None]
+    spread = read[0].spread if isinstance(read[0], Expected) else float(np.std(scores)) if scores else None
     origins = {reply["origin"] for reply in replies}
     return {
-        "score": score,
-        "reason": None if scores else Counter(kind for _, kind in read).most_common(1)[0][0],
-        "scores": [score for score, _ in read],
-        "kinds": [kind for _, kind in read],
+        "score": aggregate(scores, rule),
+        "reason": None if scores else Counter(one.kind for one in read).most_common(1)[0][0],
+        "scores": [one.score for one in read],
+        "kinds": [one.kind for one in read],
         "spread": spread,
         "tokens_in": _sum(replies, "tokens_in"),
         "tokens_out": _sum(replies, "tokens_out"),

@@ -6,6 +6,7 @@ A unit killed half-way finds its answers in its journal and asks only for the re
 import json
 import weakref
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -14,11 +15,11 @@ from jql.documents import Documents, read_documents
 from jql.engine import storage
 from jql.engine.fingerprint import identify_file
 from jql.engine.plan import Unit
-from jql.engine.run import StageRun, StageRunner
+from jql.engine.run import StageRun, StageRunner, stage_fingerprint
 from jql.engine.stage import Guard, Output, Stage
 from jql.errors import StopError
-from jql.judge.earlier import earlier_files, earlier_replies
-from jql.judge.judgments import read_scores
+from jql.judge.earlier import EarlierReplies
+from jql.judge.judgments import read_reply
 from jql.judge.parse import invalid_share
 from jql.judge.stored import StoredReplies, stored_files
 from jql.llm.endpoint import Endpoint, Sampling
@@ -53,15 +54,16 @@ class RepliesWorker:
         rubric: dict[str, Any],
         limits: dict[str, Any],
         files: list[str],
-        earlier: list[str],
+        earlier: dict[str, Any],
         language: str | None,
     ) -> None:
         self.judge, self.name, self.rubric = Judge.model_validate_json(json.dumps(judge)), name, make_rubric(rubric)
-        self.limits, self.earlier, self.language = limits, earlier, language
+        self.limits, self.language = limits, language
         self.stored = StoredReplies(files) if files else None
         self.kinds: Counter[str] = Counter()
         self.server: Server | None = None
         if self.stored is None:
+            self.earlier = EarlierReplies(**earlier)
             self.endpoint, self.spending = self._endpoint(), self._spending()
 
     def _endpoint(self) -> Endpoint:
@@ -117,16 +119,18 @@ class RepliesWorker:
             if self.server:
                 self.server.check()
 
-        known = earlier_replies(self.earlier, requests)
+        known = self.earlier.of(requests)
         left = {id: messages for id, messages in requests.items() if id not in known}
         sampling = sampling_of(self.judge)
         return known | ask_once(self.endpoint, sampling, left, guard.keep(), self.spending, alive, self._watch)
 
     def _watch(self, rows: list[dict[str, Any]]) -> None:
         """Refuse a judge early, before the whole budget went into answers that nobody can read."""
-        self.kinds.update(kind for _, kind in read_scores(rows, self.rubric, self.judge.score))
-        share, limit = invalid_share(self.kinds), self.limits["refuse_above"]
-        if limit is not None and self.kinds.total() >= SURE_ANSWERS and share > limit:
+        limit = self.limits["refuse_above"]
+        if limit is None:
+            return
+        self.kinds.update(read_reply(row, self.rubric, self.judge.score).kind for row in rows)
+        if self.kinds.total() >= SURE_ANSWERS and invalid_share(self.kinds) > limit:
             raise StopError(refusal(self.name, self.kinds, limit))
 
 
@@ -171,7 +175,6 @@ def run_replies(
         "rubric": rubric.model_dump(mode="json"),
         "limits": limits,
         "files": files,
-        "earlier": [] if files else earlier_files(root, name, VERSION, config),
         "language": documents.language,
     }
     stage = Stage(
@@ -186,4 +189,5 @@ def run_replies(
         gpus=judge.gpus if judge.serve else 0.0,
         again=bool(judge.replies),  # a second attempt at an endpoint would be paid for twice
     )
-    return run.run(stage, documents.units)
+    earlier = {"root": root, "name": name, "fields": stage_fingerprint(stage).fields}
+    return run.run(replace(stage, settings={**settings, "earlier": earlier}), documents.units)
