@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import xxhash
 
+from jql.documents import document_name
 from jql.errors import DataError
 
 FEWEST = 50
@@ -89,9 +89,7 @@ def split_by_source(sources_N: np.ndarray, share: float, seed: int) -> np.ndarra
     By a hash of the source, so that more judgments later leave it where it was.
     """
     limit = int(share * 2**64)
-    hashed = {
-        s: xxhash.xxh3_64_intdigest(s.encode("utf-8", "surrogatepass"), seed=seed) for s in set(sources_N.tolist())
-    }
+    hashed = {s: document_name(s, seed) for s in set(sources_N.tolist())}
     return np.array([hashed[s] < limit for s in sources_N.tolist()], bool)
 
 

@@ -153,9 +153,12 @@ def _normalise(table: pa.Table, names: Callable[[], list[str]], wanted: list[str
     return pa.table(out)
 
 
-def document_name(id: str) -> int:
-    """64-bit hash of a document's id: what names a document, and a cluster, whatever the order of the inputs."""
-    return xxhash.xxh3_64_intdigest(id.encode("utf-8", "surrogatepass"))
+def document_name(id: str, seed: int = 0) -> int:
+    """64-bit hash of a document's id: what names a document, and a cluster, whatever the order of the inputs.
+
+    With a seed, what documents are drawn by.
+    """
+    return xxhash.xxh3_64_intdigest(id.encode("utf-8", "surrogatepass"), seed=seed)
 
 
 def repeated_ids(table: pa.Table) -> np.ndarray:

@@ -282,6 +282,12 @@ def write_table(
     return DataFile(name, sink.sha256.hexdigest(), rows, sink.size)
 
 
+def write_file(path: str, table: pa.Table) -> None:
+    """Write a table as one Parquet file, whole or not at all; one that is there is replaced."""
+    folder, _, name = path.rpartition("/")
+    write_table(folder if "/" in path else ".", name, table.schema, [table])
+
+
 def read_table(path: str, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
     """Read a Parquet file, or the columns and rows asked for."""
     fs, inner = filesystem(path)

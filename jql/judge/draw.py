@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import xxhash
 
-from jql.documents import Documents, read_documents
+from jql.documents import Documents, document_name, read_documents
 from jql.engine.plan import Unit
 from jql.engine.run import StageRunner
 from jql.engine.stage import Guard, Output, Stage
@@ -35,7 +34,7 @@ def shares(counts: dict[str, int], per_language: int) -> dict[str, float]:
 def drawn(ids: list[str], languages: list[str], share: dict[str, float], seed: int) -> np.ndarray:
     """Bool (N,): which documents are drawn; the same ones whatever the order and the units they come in."""
     below = {code: int(s * 2**64) for code, s in share.items()}
-    hashed = (xxhash.xxh3_64_intdigest(i.encode("utf-8", "surrogatepass"), seed=seed % 2**64) for i in ids)
+    hashed = (document_name(i, seed % 2**64) for i in ids)
     pairs = zip(hashed, languages, strict=True)
     return np.array([h < below.get(code, 0) for h, code in pairs], bool)
 

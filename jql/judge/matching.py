@@ -19,10 +19,8 @@ import pyarrow.compute as pc
 
 from jql.agreement.figures import Judged, Settings, labelled
 from jql.errors import DataError, RecipeError
+from jql.judge.parse import invalid_share
 from jql.schema import JUDGMENT, TRUTH
-
-OK = "ok"
-"""The kind of an answer that was read."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ def answer_kinds(table: pa.Table) -> dict[str, Any]:
     answers = kinds.total()
     return {
         "documents": {"count": len(table), "invalid": table["score"].null_count / len(table) if len(table) else None},
-        "answers": {"count": answers, "invalid": (answers - kinds[OK]) / answers if answers else None},
+        "answers": {"count": answers, "invalid": invalid_share(kinds) if answers else None},
         "kinds": {kind: {"count": n, "share": n / answers} for kind, n in kinds.most_common() if n},
     }
 

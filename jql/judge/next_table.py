@@ -94,8 +94,7 @@ def write_next(where: str, wish: Wish, table: pa.Table, held: Counter[str], left
         left = ", ".join(f"{reason} {count:,}" for reason, count in sorted(left_out.items())) or "nothing"
         what = f"document of {', '.join(missing)}" if missing else "document"
         raise InputError(f"{where}: no {what} that can be labelled (left out: {left}); check the input")
-    folder, _, name = wish.out.rpartition("/")
-    storage.write_table(folder or ".", name, NEXT, [table])
+    storage.write_file(wish.out, table)
     chosen = Counter(table.column("language").to_pylist())
     return {
         "out": wish.out,

@@ -146,7 +146,7 @@ def invalid_share(kinds: Mapping[str, int]) -> float:
     answers = sum(kinds.values())
     if not answers:
         raise DataError("answers: found none, expected at least one; check that documents were asked about")
-    return 1 - kinds.get("ok", 0) / answers
+    return (answers - kinds.get("ok", 0)) / answers
 
 
 def _asked_for(answer: str, rubric: Rubric) -> Parsed | None:

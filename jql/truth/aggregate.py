@@ -106,8 +106,7 @@ def run_aggregate(path: str, out: str, rule: str = "majority", **options: Any) -
     truth = aggregate_truth(ratings, rule)
     if not truth.num_rows:
         raise InputError(f"{path}: none of {len(documents):,} documents has a text; add a column text to the ratings")
-    folder, _, name = out.rpartition("/")
-    storage.write_table(folder if "/" in out else ".", name, TRUTH, [truth])
+    storage.write_file(out, truth)
     left_out = ratings.left_out + Counter(
         no_text=len(documents) - truth.num_rows,
         unrated=len(ratings.texts.keys() - documents.keys()),

@@ -56,8 +56,7 @@ def write_ratings(ratings: Ratings, out: str, format: str) -> None:
     if SUFFIX[format] == ".parquet":
         published = format == "published"
         table = published_table(ratings) if published else pa.Table.from_pylist([*rated_rows(ratings)], RATED)
-        folder, _, name = out.rpartition("/")
-        storage.write_table(folder if "/" in out else ".", name, table.schema, [table])
+        storage.write_file(out, table)
         return
     make = {"argilla": argilla_file, "csv": csv_file, "jsonl": jsonl_file}[format]
     storage.put(out, make(rated_rows(ratings)))

@@ -12,10 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import xxhash
 
 from jql.annotator.annotator import Annotator
-from jql.documents import Documents, read_documents
+from jql.documents import Documents, document_name, read_documents
 
 ROW = np.dtype([("language", "i2"), ("draw", "u8"), ("text", "u8"), ("score", "f4"), ("unit", "i4"), ("row", "i4")])
 """A document: its language's place in `codes`, the key it is drawn by, a hash of its text, its score, where it is."""
@@ -32,11 +31,6 @@ class FirstPass:
     codes: list[str]
     rows_N: np.ndarray
     left_out: Counter[str]
-
-
-def draw_key(id: str, seed: int) -> int:
-    """64-bit hash of an id: documents are drawn smallest first, whatever the order of the inputs."""
-    return xxhash.xxh3_64_intdigest(id.encode("utf-8", "surrogatepass"), seed)
 
 
 def score_documents(
@@ -68,8 +62,8 @@ def score_documents(
                 left_out[reason] += 1
         piece = np.empty(len(rows), ROW)
         piece["language"] = [places.setdefault(codes[r], len(places)) for r in rows]
-        piece["draw"] = [draw_key(ids[r], seed) for r in rows]
-        piece["text"] = [draw_key(texts[r], 0) for r in rows]
+        piece["draw"] = [document_name(ids[r], seed) for r in rows]
+        piece["text"] = [document_name(texts[r]) for r in rows]
         piece["score"] = annotator.score([texts[r] for r in rows], [codes[r] for r in rows])[head]
         piece["unit"], piece["row"] = unit.index, rows
         pieces.append(piece)

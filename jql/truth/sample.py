@@ -14,13 +14,13 @@ from typing import Any
 from rich.table import Table
 
 from jql.annotator.annotator import Annotator
-from jql.documents import Documents
+from jql.documents import Documents, document_name
 from jql.errors import InputError, RecipeError
 from jql.languages import check_language
 from jql.rubric import load_rubric
 from jql.truth.assignments import assign, evenly, meetings
 from jql.truth.draw import choose_pilot, draw_sample, shortfalls
-from jql.truth.first_pass import FirstPass, draw_key, read_drawn, score_documents, without_copies
+from jql.truth.first_pass import FirstPass, read_drawn, score_documents, without_copies
 from jql.truth.label.folder import same_name
 from jql.truth.sample_folder import assignments_table, documents_table, refuse_another, write_sample
 
@@ -169,11 +169,11 @@ def _orders(
 ) -> dict[str, list[str]]:
     """Rater -> ids: the pilot in one order for all, so that it can be talked over, then theirs, shuffled for each."""
     # Not by the key of the draw: the documents of full bands have smaller keys and would all come first.
-    common = sorted(pilot, key=lambda id: draw_key(f"pilot\n{id}", seed))
+    common = sorted(pilot, key=lambda id: document_name(f"pilot\n{id}", seed))
     orders = {}
     for number, rater in enumerate(raters):
         theirs = [id for id, team in zip(rest, teams, strict=True) if number in team]
-        theirs.sort(key=lambda id: draw_key(f"{rater}\n{id}", seed))
+        theirs.sort(key=lambda id: document_name(f"{rater}\n{id}", seed))
         orders[rater] = common + theirs
     return orders
 
