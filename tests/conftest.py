@@ -99,6 +99,55 @@ def s3() -> Iterator[str]:
             os.environ[name] = value
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """One thread for torch: on two cores that others share, more of them wait for one another."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# Tiny checkpoints for the encoder's tests; encoder_help imports torch, so it is imported only where they are used.
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    from encoder_help import train_tokenizer
+
+    return train_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def gte(tokenizer, tmp_path_factory) -> Path:
+    from encoder_help import save_gte
+
+    return save_gte(tokenizer, tmp_path_factory.mktemp("gte"))
+
+
+@pytest.fixture
+def alibaba(gte, tokenizer, tmp_path) -> Path:
+    from encoder_help import save_alibaba
+
+    return save_alibaba(gte, tokenizer, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def bert(tokenizer, tmp_path_factory) -> Path:
+    from encoder_help import save_bert
+
+    return save_bert(tokenizer, tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="module")
+def static(tokenizer, tmp_path_factory) -> Path:
+    from encoder_help import save_static
+
+    return save_static(tokenizer, tmp_path_factory.mktemp("static"))
+
+
 def table_bytes(run: Path) -> dict[str, str]:
     """Stage and unit -> SHA-256 of every committed table of a run folder: what must be equal whatever went wrong on the way."""
     import json

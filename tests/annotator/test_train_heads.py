@@ -19,14 +19,7 @@ FAST = HeadSettings(hidden=48, learning_rate=5e-3, batch=64, epochs=30)
 TINY = replace(FAST, hidden=8, epochs=3)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def judged(n: int = 900, seed: int = 0, noise: float = 0.1) -> tuple[JudgedFeatures, np.ndarray]:

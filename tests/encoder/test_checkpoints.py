@@ -3,20 +3,15 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from encoder_help import (
     HARD,
     TEXTS,
-    save_alibaba,
-    save_bert,
-    save_gte,
     save_jina,
     spec_of,
     torch,
-    train_tokenizer,
     transformers,
 )
 
@@ -24,33 +19,7 @@ from jql.encoder.checkpoints import merge_adapter, native_config
 from jql.encoder.encoder import load_encoder
 from jql.errors import DataError, InputError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer()
-
-
-@pytest.fixture(scope="module")
-def gte(tokenizer, tmp_path_factory) -> Path:
-    return save_gte(tokenizer, tmp_path_factory.mktemp("gte"))
-
-
-@pytest.fixture
-def alibaba(gte, tokenizer, tmp_path) -> Path:
-    return save_alibaba(gte, tokenizer, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def bert(tokenizer, tmp_path_factory) -> Path:
-    return save_bert(tokenizer, tmp_path_factory.mktemp("bert"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
-from encoder_help import save_bert, torch, train_tokenizer
+from encoder_help import save_bert, train_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from static_help import ALPHABETS, english_lines, in_cipher, write_corpus, write_pairs
@@ -28,12 +28,7 @@ from jql.errors import InputError
 SMALL = Training(vocabulary=1500, dim=16, epochs=5, batch=128, document_batch=32)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

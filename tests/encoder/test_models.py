@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +10,8 @@ from encoder_help import (
     TEXTS,
     TINY,
     WORDS,
-    save_alibaba,
-    save_bert,
-    save_gte,
-    save_static,
     spec_of,
     torch,
-    train_tokenizer,
     transformers,
 )
 
@@ -25,38 +19,7 @@ from jql.encoder.encoder import load_encoder
 from jql.encoder.models import pool_tokens
 from jql.errors import DataError, InputError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer()
-
-
-@pytest.fixture(scope="module")
-def gte(tokenizer, tmp_path_factory) -> Path:
-    return save_gte(tokenizer, tmp_path_factory.mktemp("gte"))
-
-
-@pytest.fixture
-def alibaba(gte, tokenizer, tmp_path) -> Path:
-    return save_alibaba(gte, tokenizer, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def bert(tokenizer, tmp_path_factory) -> Path:
-    return save_bert(tokenizer, tmp_path_factory.mktemp("bert"))
-
-
-@pytest.fixture(scope="module")
-def static(tokenizer, tmp_path_factory) -> Path:
-    return save_static(tokenizer, tmp_path_factory.mktemp("static"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_pooling_ignores_padding():

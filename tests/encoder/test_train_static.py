@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from encoder_help import save_bert, torch, train_tokenizer
+from encoder_help import save_bert, train_tokenizer
 from static_help import ALPHABETS, WORDS, english_lines, in_cipher, write_corpus
 
 from jql.encoder.parallel_text import PAGE_BREAK, ParallelText, halves, read_parallel_text
@@ -19,12 +19,7 @@ from jql.encoder.vocabulary import PAGES_A_LANGUAGE, train_vocabulary, vocabular
 SMALL = Training(vocabulary=2000, dim=32, epochs=6, batch=128, document_batch=64)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

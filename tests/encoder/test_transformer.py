@@ -1,7 +1,6 @@
 """Transformer encoders on tiny real checkpoints: equal to a plain forward pass, whatever the batch and the text."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,51 +8,15 @@ from encoder_help import (
     HARD,
     TEXTS,
     WORDS,
-    save_alibaba,
-    save_bert,
-    save_gte,
-    save_static,
     spec_of,
     torch,
-    train_tokenizer,
     transformers,
 )
 
 from jql.encoder.encoder import EncoderSpec, folder_revision, load_encoder
 from jql.errors import DataError, InputError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer()
-
-
-@pytest.fixture(scope="module")
-def gte(tokenizer, tmp_path_factory) -> Path:
-    return save_gte(tokenizer, tmp_path_factory.mktemp("gte"))
-
-
-@pytest.fixture
-def alibaba(gte, tokenizer, tmp_path) -> Path:
-    return save_alibaba(gte, tokenizer, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def bert(tokenizer, tmp_path_factory) -> Path:
-    return save_bert(tokenizer, tmp_path_factory.mktemp("bert"))
-
-
-@pytest.fixture(scope="module")
-def static(tokenizer, tmp_path_factory) -> Path:
-    return save_static(tokenizer, tmp_path_factory.mktemp("static"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def hidden_states(folder, text, max_tokens=64):
