@@ -199,7 +199,7 @@ class Annotate(Part):
     """An annotator that comes with jql, a folder or hub id of one, or trained: what this run trains."""
     copies: Literal["every", "one"] = "every"
     """After dedup: score every document, or one of each near-duplicate cluster."""
-    batch: Positive = Field(512, json_schema_extra=_MEANS)
+    batch: Positive = Field(128, json_schema_extra=_MEANS)
     """Documents scored at a time."""
 
 

@@ -9,7 +9,8 @@ CARD.md            for people
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,23 +135,36 @@ class Annotator:
         Args:
             languages: of the texts, for an annotator that is calibrated by language; without, its scores are raw.
         """
-        encoder = self.encoder()
-        points_NH = np.zeros((len(texts), len(self.heads)), np.float32)
-        for at in range(0, len(texts), batch):
-            dense_ND, ngrams_NV = self.features.of(texts[at : at + batch], encoder)
-            points_NH[at : at + batch] = self.trained.points(dense_ND, ngrams_NV)
-        if languages is not None:
-            points_NH = self.calibration.apply(points_NH, languages, self.heads)
+        cuts = range(0, len(texts), batch)
+        parts = ((texts[at : at + batch], None if languages is None else languages[at : at + batch]) for at in cuts)
+        found = list(self.stream(parts))
+        points_NH = np.concatenate(found) if found else np.zeros((0, len(self.heads)), np.float32)
         return {head: points_NH[:, i].copy() for i, head in enumerate(self.heads)}
 
-    def encoder(self) -> Encoder:
-        """Its encoder, loaded once.
+    def stream(self, batches: Iterable[tuple[Sequence[str], Sequence[str] | None]]) -> Iterator[np.ndarray]:
+        """float32 (N, H) of each batch of texts and their languages (see `score`), in the order of the batches.
+
+        On a transformer, later batches are drawn and tokenized in a thread while the encoder works.
+        """
+        languages: deque[Sequence[str] | None] = deque()
+
+        def texts() -> Iterator[Sequence[str]]:
+            for found, codes in batches:
+                languages.append(codes)
+                yield found
+
+        for dense_ND, ngrams_NV in self.features.stream(texts(), self.encoder()):
+            points_NH, codes = self.trained.points(dense_ND, ngrams_NV), languages.popleft()
+            yield points_NH if codes is None else self.calibration.apply(points_NH, codes, self.heads)
+
+    def encoder(self, device: str | None = None) -> Encoder:
+        """Its encoder, loaded once, on the device that was first asked for (None: the GPU where there is one).
 
         Raises:
             InputError, DataError: it is not here, or is another than the heads were trained on.
         """
         if "_loaded" not in self.__dict__:
-            found = load_encoder(self.spec)
+            found = load_encoder(self.spec, device=device)
             refuse_other(self.spec, found.spec)
             object.__setattr__(self, "_loaded", found)
         loaded: Encoder = self.__dict__["_loaded"]

@@ -3,7 +3,8 @@
 Shapes: N texts, D dense features.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +64,20 @@ class Features:
 
     def of(self, texts: Sequence[str], encoder: Encoder) -> tuple[np.ndarray, "sp.csr_matrix | None"]:
         """Dense features, float32 (N, D), and n-grams, sparse (N, V) or None."""
-        read = [self.read(text) for text in texts]
-        dense_ND = encoder.encode(read)
-        if self.surface:
-            dense_ND = np.hstack([dense_ND, surface.surface(read)])
-        return dense_ND, ngrams(read) if self.ngrams else None
+        return next(self.stream([texts], encoder))
+
+    def stream(
+        self, batches: Iterable[Sequence[str]], encoder: Encoder
+    ) -> Iterator[tuple[np.ndarray, "sp.csr_matrix | None"]]:
+        """The features of each batch, in their order; later batches may be drawn before they are yielded."""
+        beside: deque[tuple[np.ndarray | None, sp.csr_matrix | None]] = deque()
+
+        def read() -> Iterator[list[str]]:
+            for texts in batches:
+                seen = [self.read(text) for text in texts]
+                beside.append((surface.surface(seen) if self.surface else None, ngrams(seen) if self.ngrams else None))
+                yield seen
+
+        for vectors_ND in encoder.stream(read()):
+            surface_NF, ngrams_NV = beside.popleft()
+            yield vectors_ND if surface_NF is None else np.hstack([vectors_ND, surface_NF]), ngrams_NV

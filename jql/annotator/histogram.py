@@ -1,6 +1,6 @@
 """Score histograms of fixed bins: integer counts, so that merging is exact and does not depend on order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,22 @@ def bin_of(scores_N: np.ndarray) -> np.ndarray:
 def histogram(scores_N: np.ndarray) -> np.ndarray:
     """int64 (BINS,): how many scores lie in each bin; scores must be finite."""
     return np.bincount(bin_of(scores_N), minlength=BINS)
+
+
+def add_by_language(points_NH: np.ndarray, languages_N: np.ndarray, into: dict[str, np.ndarray]) -> None:
+    """Count scores of H heads into language -> int64 (H, BINS)."""
+    for language in sorted(set(languages_N.tolist())):
+        ours = points_NH[languages_N == language]
+        total_HB = into.setdefault(language, np.zeros((points_NH.shape[1], BINS), np.int64))
+        total_HB += np.stack([histogram(scores_N) for scores_N in ours.T])
+
+
+def pack_by_language(histograms: dict[str, np.ndarray], heads: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Language -> head -> packed histogram."""
+    return {
+        language: {head: pack(counts) for head, counts in zip(heads, total_HB, strict=True)}
+        for language, total_HB in sorted(histograms.items())
+    }
 
 
 def pack(counts: np.ndarray) -> list[list[int]]:

@@ -4,6 +4,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,33 @@ def read_documents(unit: Unit, columns: Iterable[str], language: str | None = No
         return _normalise(table, names, wanted, language)
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{unit.source}: cannot be read ({type(error).__name__}: {one_line(error)})") from error
+
+
+def parts_of(unit: Unit, rows: int) -> list[Unit]:
+    """The unit in parts of at least so many rows (the last may be smaller), to be read one after the other.
+
+    Parquet is parted between row groups; JSONL is one part.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    payload = unit.payload
+    if payload["format"] != "parquet":
+        return [unit]
+    try:
+        fs, inner = storage.filesystem(payload["path"])
+        with fs.open(inner, "rb") as handle:
+            meta = pq.ParquetFile(handle).metadata
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{unit.source}: cannot be read ({type(error).__name__}: {one_line(error)})") from error
+    parts, row, waiting = [], payload["row"], 0
+    start, stop = payload["groups"] or (0, meta.num_row_groups)
+    for group in range(start, stop):
+        waiting += meta.row_group(group).num_rows
+        if waiting >= rows or group == stop - 1:
+            parts.append(replace(unit, payload={**payload, "groups": [start, group + 1], "row": row}))
+            start, row, waiting = group + 1, row + waiting, 0
+    return parts or [unit]
 
 
 def kind_of(name: str) -> pa.DataType:

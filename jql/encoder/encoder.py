@@ -1,7 +1,7 @@
 """Encoders: what decides a text's embedding (the spec), where one is found, and which annotator it fits."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -111,6 +111,10 @@ class Encoder(Protocol):
         """float32 (N, D), rows in the order of the texts; finite for any text."""
         ...
 
+    def stream(self, batches: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
+        """float32 (N, D) of each batch, in their order; later ones may be drawn, in a thread, before it is yielded."""
+        ...
+
 
 _SNOWFLAKE = EncoderSpec(
     kind="transformer",
@@ -147,10 +151,11 @@ def named_spec(name: str) -> EncoderSpec:
     return NAMED[name]
 
 
-def load_encoder(spec: EncoderSpec, trust_remote_code: bool = False) -> Encoder:
-    """The encoder of a spec, on the GPU where there is one.
+def load_encoder(spec: EncoderSpec, trust_remote_code: bool = False, device: str | None = None) -> Encoder:
+    """The encoder of a spec.
 
     Args:
+        device: "cpu", "cuda", "cuda:1"; None for the GPU where there is one. Static encoders stay on the CPU.
         trust_remote_code: let a checkpoint run Python code of its own. No part of the spec on purpose: an annotator's
             folder must not be able to ask for it.
 
@@ -164,7 +169,7 @@ def load_encoder(spec: EncoderSpec, trust_remote_code: bool = False) -> Encoder:
         return static
     from jql.encoder.transformer import TransformerEncoder
 
-    return TransformerEncoder(spec, trust_remote_code)
+    return TransformerEncoder(spec, trust_remote_code, device)
 
 
 def refuse_other(annotator: EncoderSpec, encoder: EncoderSpec) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from jql.encoder.checkpoints import merged_state, native_config
+from jql.encoder.device import Device
 from jql.encoder.encoder import EncoderSpec
+from jql.encoder.packed import PackedForward, can_pack, pool_packed
 from jql.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,23 +39,29 @@ def pool_tokens(hidden_BTD: "torch.Tensor", mask_BT: "torch.Tensor", pooling: st
 
 
 class Model(Protocol):
-    """A loaded checkpoint; `positions` is the most tokens it reads, None where it does not say."""
+    """A loaded checkpoint.
+
+    Attributes:
+        positions: the most tokens it reads, None where it does not say.
+        packs: whether a batch is a pack, which costs what its tokens do; else it is padded to its longest.
+    """
 
     positions: int | None
+    packs: bool
 
     def tokenize(self, texts: list[str], special: bool = False) -> list[list[int]]:
         """Token ids of each text, whole; with the model's special tokens if asked."""
         ...
 
     def forward(self, batch: list[list[int]], prompt_tokens: int) -> "torch.Tensor":
-        """(B, D) vectors of a batch, pooled; the first `prompt_tokens` of each are special ones and the prompt."""
+        """float32 (B, D), pooled; the first `prompt_tokens` of each sequence are special ones and the prompt."""
         ...
 
 
 class PlainModel:
     """AutoModel: token vectors, pooled by us."""
 
-    def __init__(self, spec: EncoderSpec, device: str, trust_remote_code: bool) -> None:
+    def __init__(self, spec: EncoderSpec, device: Device, trust_remote_code: bool) -> None:
         import torch
         from transformers import AutoConfig, AutoModel, AutoTokenizer, JinaEmbeddingsV3Model, PreTrainedConfig
 
@@ -72,7 +80,7 @@ class PlainModel:
             None if state else spec.model,
             config=config,
             state_dict=state,
-            dtype=getattr(torch, spec.dtype),
+            dtype=getattr(torch, device.computes(spec.dtype)),
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported below, like what is missing
             **({} if state else hub),
@@ -85,10 +93,12 @@ class PlainModel:
             raise DataError(
                 f"encoder {spec.model}: {len(wrong)} weights missing or misshapen ({names}); fetch it again"
             )
-        self._net = model.to(device).eval()
+        self._net = model.to(device.name).eval()
         self._tokenizer = AutoTokenizer.from_pretrained(spec.model, config=config, **hub)
         self._pooling, self._device = spec.pooling, device
         self.positions = _positions(self._net)
+        self._packed = packed_forward(self._net, device, spec.max_tokens, self.positions)
+        self.packs = self._packed is not None
 
     def tokenize(self, texts: list[str], special: bool = False) -> list[list[int]]:
         """See `Model`."""
@@ -96,6 +106,8 @@ class PlainModel:
 
     def forward(self, batch: list[list[int]], prompt_tokens: int) -> "torch.Tensor":
         """See `Model`."""
+        if self._packed:
+            return pool_packed(*self._packed(batch), self._pooling)
         features = _padded(batch, self._device)
         return pool_tokens(self._net(**features).last_hidden_state, features["attention_mask"], self._pooling)
 
@@ -103,7 +115,7 @@ class PlainModel:
 class SentenceModel:
     """SentenceTransformer: its own modules from token ids to one vector, its own pooling among them."""
 
-    def __init__(self, spec: EncoderSpec, device: str, trust_remote_code: bool) -> None:
+    def __init__(self, spec: EncoderSpec, device: Device, trust_remote_code: bool) -> None:
         import torch
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.base.modules import Transformer
@@ -111,11 +123,11 @@ class SentenceModel:
 
         if spec.adapter:
             raise DataError(f"encoder {spec.model}: adapter: only kind 'transformer' has one, got {spec.adapter!r}")
-        dtype = getattr(torch, spec.dtype)
+        dtype = getattr(torch, device.computes(spec.dtype))
         revision = None if Path(spec.model).is_dir() else spec.revision or None
         self._net = SentenceTransformer(
             spec.model,
-            device=device,
+            device=device.name,
             revision=revision,
             trust_remote_code=trust_remote_code,
             model_kwargs={"dtype": dtype},
@@ -132,8 +144,12 @@ class SentenceModel:
             if not isinstance(module, Transformer):  # cast as a whole it would round its rotary frequencies
                 module.to(dtype)
         self._static = isinstance(first, StaticEmbedding)
-        self._tokenizer, self._device = first.tokenizer, device
+        self._tokenizer, self._device, self._dtype = first.tokenizer, device, dtype
         self.positions = None if self._static else _positions(first.model)
+        self._packed, self._pooling = None, spec.pooling
+        if not self._static and len(self._net) > 1 and _pools_as_we_do(self._net[1], bool(spec.prompt)):
+            self._packed = packed_forward(first.model, device, spec.max_tokens, self.positions)
+        self.packs = self._packed is not None
 
     def tokenize(self, texts: list[str], special: bool = False) -> list[list[int]]:
         """See `Model`."""
@@ -146,14 +162,38 @@ class SentenceModel:
         """See `Model`."""
         import torch
 
+        if self._packed:
+            features = {"sentence_embedding": pool_packed(*self._packed(batch), self._pooling).to(self._dtype)}
+            for module in list(self._net)[2:]:
+                features = module(features)
+            return features["sentence_embedding"].float()
         if self._static:
             starts = np.cumsum([0, *(len(ids) for ids in batch[:-1])])
-            flat = torch.tensor([token for ids in batch for token in ids], device=self._device)
-            features = {"input_ids": flat, "offsets": torch.from_numpy(starts).to(self._device)}
+            flat = np.array([token for ids in batch for token in ids])
+            features = {"input_ids": self._device.put(flat), "offsets": self._device.put(starts)}
         else:
             features = {**_padded(batch, self._device), "prompt_length": torch.tensor([prompt_tokens] * len(batch))}
         vectors: torch.Tensor = self._net(features)["sentence_embedding"]
-        return vectors
+        return vectors.float()
+
+
+def packed_forward(net: Any, device: Device, max_tokens: int, positions: int | None) -> PackedForward | None:
+    """The model on packs, None where it cannot be packed."""
+    import torch
+
+    longest = min(max_tokens, positions or max_tokens)
+    with torch.inference_mode():
+        if not can_pack(net, device, longest):
+            return None
+    return PackedForward(net, device, longest, device.fixed)
+
+
+def _pools_as_we_do(module: Any, prompted: bool) -> bool:
+    """Whether a module pools token vectors to their mean, first or last, and all of them."""
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    known = isinstance(module, Pooling) and str(module.pooling_mode) in ("mean", "cls", "lasttoken")
+    return known and (not prompted or bool(module.include_prompt))
 
 
 def _token_ids(tokenizer: Any, texts: list[str], special: bool) -> list[list[int]]:
@@ -162,15 +202,13 @@ def _token_ids(tokenizer: Any, texts: list[str], special: bool) -> list[list[int
     return ids
 
 
-def _padded(batch: list[list[int]], device: str) -> dict[str, "torch.Tensor"]:
+def _padded(batch: list[list[int]], device: Device) -> dict[str, "torch.Tensor"]:
     """int64 (B, T) ids and mask; padded ids are 0, which the mask hides."""
-    import torch
-
     ids_BT = np.zeros((len(batch), max(map(len, batch))), dtype=np.int64)
     mask_BT = np.zeros_like(ids_BT)
     for row, ids in enumerate(batch):
         ids_BT[row, : len(ids)], mask_BT[row, : len(ids)] = ids, 1
-    return {"input_ids": torch.from_numpy(ids_BT).to(device), "attention_mask": torch.from_numpy(mask_BT).to(device)}
+    return {"input_ids": device.put(ids_BT), "attention_mask": device.put(mask_BT)}
 
 
 def _positions(net: Any) -> int | None:

@@ -4,7 +4,7 @@ Shapes: N documents, V vocabulary, D dimensions.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -136,6 +136,10 @@ class StaticEncoder:
             sp.csr_matrix((share, tokens, pointers), (len(texts), len(self._vectors))) @ self._vectors
         )
         return normalise(means_ND) if self.spec.normalise else means_ND
+
+    def stream(self, batches: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
+        """See `Encoder`; nothing is drawn ahead, as tokenizing is nearly all there is to do."""
+        return map(self.encode, batches)
 
 
 def save_static(folder: Path, tokenizer: "Tokenizer", vectors_VD: np.ndarray) -> None:

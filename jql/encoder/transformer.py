@@ -1,10 +1,12 @@
-"""Transformers and sentence-transformers models as encoders: loaded without remote code, batched by tokens.
+"""Transformers and sentence-transformers models as encoders: loaded without remote code, packed or batched by tokens.
 
-Shape letters: N documents, C chunks of all documents together, B chunks of a batch, D dimensions.
+Shape letters: N documents, C chunks of all documents of a batch, B chunks of a pack, D dimensions.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,50 @@ from safetensors import SafetensorError
 
 from jql.encoder.checkpoints import hub_commit
 from jql.encoder.chunks import cut, normalise, pool_chunks, token_batches
+from jql.encoder.device import Device, out_of_memory
 from jql.encoder.encoder import EncoderSpec, clean_text, pinned_revision
 from jql.encoder.models import Model, PlainModel, SentenceModel
-from jql.errors import DataError, InputError, one_line
+from jql.encoder.packing import Packer
+from jql.engine.ahead import ahead
+from jql.errors import DataError, InputError, JqlError, one_line
 
-# Small batches stay in a CPU's cache: 8k tokens ran 1.7 times as fast as 32k on two cores. A GPU wants large ones.
-TOKENS_PER_BATCH = {"cpu": 8_192, "cuda": 65_536}
+IN_FLIGHT = 1
+"""Packs that a GPU is given before the vectors of an earlier one are asked for."""
+
+
+@dataclass
+class Cut:
+    """Documents as chunks of token ids, special ones included, and what is known of their vectors.
+
+    Attributes:
+        documents: N. tokens, document: of each chunk, its text tokens and which document it is of.
+        left: chunks that have no vector yet. vectors_CD: float32, zeros for those and for a chunk without any token.
+    """
+
+    documents: int
+    chunks: list[list[int]] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    document: list[int] = field(default_factory=list)
+    left: int = 0
+    vectors_CD: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+
+Place = tuple[Cut, int]
+"""A chunk: which batch, which of its chunks."""
+
+
+@dataclass(frozen=True)
+class Flight:
+    """A pack whose vectors are under way."""
+
+    pack: list[Place]
+    vectors: Callable[[], np.ndarray]
+
+    def land(self) -> None:
+        """Wait for the vectors, and put each where it belongs."""
+        for (batch, i), vector_D in zip(self.pack, self.vectors(), strict=True):
+            batch.vectors_CD[i] = vector_D
+            batch.left -= 1
 
 
 class TransformerEncoder:
@@ -25,16 +65,16 @@ class TransformerEncoder:
 
     Attributes:
         spec: as given, its revision filled in.
+        budget: most tokens of a pack; less once memory has run out.
         zeroed: documents so far whose vector was not finite (float16 overflows) and became zeros.
 
     Raises:
         InputError: no such model, or it asks for remote code. DataError: it is not what the spec says.
     """
 
-    def __init__(self, spec: EncoderSpec, trust_remote_code: bool = False) -> None:
-        import torch
-
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+    def __init__(self, spec: EncoderSpec, trust_remote_code: bool = False, device: str | None = None) -> None:
+        self._device = Device(device)
+        self.budget = self._device.tokens
         made = SentenceModel if spec.kind == "sentence-transformers" else PlainModel
         pinned = pinned_revision(spec)
         if not Path(spec.model).is_dir():
@@ -60,41 +100,100 @@ class TransformerEncoder:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """float32 (N, D), rows in the order of the texts; zeros for a text without tokens or without a finite vector.
 
-        The last bits depend on which texts are encoded together, since padding differs.
+        The last bits depend on which texts are encoded together.
         """
-        if not texts:
-            return np.zeros((0, self.spec.dim), dtype=np.float32)
-        documents = self._model.tokenize([self.spec.prompt + clean_text(text) for text in texts])
+        return next(self._encode([self._cut(texts)]))
+
+    def stream(self, batches: Iterable[Sequence[str]]) -> Iterator[np.ndarray]:
+        """See `Encoder`; batches are drawn and tokenized in a thread, and share packs."""
+        with closing(ahead(map(self._cut, batches))) as cut_batches:
+            yield from self._encode(cut_batches)
+
+    def _cut(self, texts: Sequence[str]) -> Cut:
+        """Token ids of the chunks of some documents."""
+        documents = self._model.tokenize([self.spec.prompt + clean_text(text) for text in texts]) if texts else []
         special = len(self._before) + len(self._after)
-        chunks: list[list[int]] = []
-        tokens: list[int] = []
-        document: list[int] = []
+        found = Cut(len(texts))
         for i, ids in enumerate(documents):
             whole = self.spec.long == "truncate" or len(ids) + special <= self.spec.max_tokens
             # The prompt is tokenized with the text, as the model knows it, and put before all later chunks.
             prompt = [] if whole else self._prompt
             for n, chunk in enumerate(cut(ids, self.spec.long, self.spec.max_tokens, special + len(prompt))):
-                chunks.append([*self._before, *(prompt if n else []), *chunk, *self._after])
-                tokens.append(len(chunk))
-                document.append(i)
-        vectors_ND = pool_chunks(self._embed(chunks), np.array(tokens), np.array(document), len(texts))
+                found.chunks.append([*self._before, *(prompt if n else []), *chunk, *self._after])
+                found.tokens.append(len(chunk))
+                found.document.append(i)
+        return found
+
+    def _encode(self, batches: Iterable[Cut]) -> Iterator[np.ndarray]:
+        """Embeddings of each batch; the next packs are under way on a GPU before the vectors of the last are read."""
+        import torch
+
+        waiting: deque[Cut] = deque()
+        flying: deque[Flight] = deque()
+        for pack in self._packs(batches, waiting):
+            with torch.inference_mode():
+                flying.extend(self._launch(pack))
+            while len(flying) > IN_FLIGHT:
+                flying.popleft().land()
+            while waiting and waiting[0].left == 0:
+                yield self._pooled(waiting.popleft())
+        for flight in flying:
+            flight.land()
+        yield from map(self._pooled, waiting)
+
+    def _packs(self, batches: Iterable[Cut], waiting: deque[Cut]) -> Iterator[list[Place]]:
+        """Chunks that are encoded together; every batch is put down in `waiting` before its first."""
+        packer: Packer[Place] = Packer(self.budget)
+        for batch in batches:
+            packer.budget = self.budget
+            batch.vectors_CD = np.zeros((len(batch.chunks), self.spec.dim), np.float32)
+            filled = [i for i, ids in enumerate(batch.chunks) if ids]
+            batch.left = len(filled)
+            waiting.append(batch)
+            if not self._model.packs:
+                for rows in token_batches([len(batch.chunks[i]) for i in filled], self.budget):
+                    yield [(batch, filled[row]) for row in rows]
+                continue
+            for i in filled:
+                if pack := packer.add((batch, i), len(batch.chunks[i])):
+                    yield pack
+        yield from packer.flush()
+
+    def _launch(self, pack: list[Place]) -> list[Flight]:
+        """Encode a pack; in two, and smaller ones from then on, where memory runs out.
+
+        Raises:
+            JqlError: it runs out for a single sequence.
+        """
+        sequences = [batch.chunks[i] for batch, i in pack]
+        lengths = [len(ids) for ids in sequences]
+        tokens = sum(lengths) if self._model.packs else len(lengths) * max(lengths)
+        if tokens <= self.budget or len(pack) == 1:
+            try:
+                vectors_BD = self._model.forward(sequences, len(self._before) + len(self._prompt))
+                return [Flight(pack, self._device.get(vectors_BD))]
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                if len(pack) == 1:
+                    raise JqlError(
+                        f"encoder {self.spec.model}: {self._device.name} runs out of memory on a single sequence of "
+                        f"{tokens} tokens; write a smaller max_tokens, or give it a device of its own"
+                    ) from error
+                self.budget = tokens // 2
+            self._device.free()  # not in the handler, as the error holds on to what was computed
+        half = (len(pack) + 1) // 2
+        return self._launch(pack[:half]) + self._launch(pack[half:])
+
+    def _pooled(self, batch: Cut) -> np.ndarray:
+        """Document vectors from those of their chunks; what is not finite becomes zeros."""
+        vectors_ND = pool_chunks(
+            batch.vectors_CD, np.array(batch.tokens, np.int64), np.array(batch.document, np.int64), batch.documents
+        )
         broken_N = ~np.isfinite(vectors_ND).all(axis=1)
         vectors_ND[broken_N] = 0
         self.zeroed += int(broken_N.sum())
         return normalise(vectors_ND) if self.spec.normalise else vectors_ND
-
-    def _embed(self, chunks: list[list[int]]) -> np.ndarray:
-        """Chunks with their special tokens to float32 (C, D), zeros for a chunk without any token."""
-        import torch
-
-        vectors_CD = np.zeros((len(chunks), self.spec.dim), dtype=np.float32)
-        filled = [i for i, ids in enumerate(chunks) if ids]
-        with torch.inference_mode():
-            for batch in token_batches([len(chunks[i]) for i in filled], TOKENS_PER_BATCH[self._device]):
-                rows = [filled[i] for i in batch]
-                vectors_BD = self._model.forward([chunks[i] for i in rows], len(self._before) + len(self._prompt))
-                vectors_CD[rows] = vectors_BD.float().cpu().numpy()
-        return vectors_CD
 
     def _check(self) -> None:
         import torch

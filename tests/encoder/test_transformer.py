@@ -44,7 +44,7 @@ def test_vectors_do_not_depend_on_batch_or_order(gte, monkeypatch):
     order = np.random.default_rng(0).permutation(len(texts))
     assert np.allclose(encoder.encode([texts[i] for i in order]), whole[order], atol=1e-5)
     assert np.allclose(np.concatenate([encoder.encode([text]) for text in texts]), whole, atol=1e-5)
-    monkeypatch.setattr("jql.encoder.transformer.TOKENS_PER_BATCH", {"cpu": 100, "cuda": 100})
+    encoder.budget = 100
     assert np.allclose(encoder.encode(texts), whole, atol=1e-5)
     assert encoder.encode([]).shape == (0, 32)
 

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jql.annotator.annotate import histograms
-from jql.annotator.histogram import histogram
+from jql.annotator.histogram import add_by_language, histogram, pack_by_language
 from jql.engine.receipt import Receipt
 from jql.errors import RecipeError
 from jql.select.copies import best_of_each
@@ -16,7 +15,9 @@ HEADS = ["a", "b", "c"]
 
 
 def receipt(points, languages, unit=0):
-    stats = {"histograms": histograms(points.astype(np.float32), np.array(languages, object), HEADS)}
+    found = {}
+    add_by_language(points.astype(np.float32), np.array(languages, object), found)
+    stats = {"histograms": pack_by_language(found, HEADS)}
     return Receipt(unit, "x", {}, len(points), len(points), {}, stats, 0.0, 0, "host")
 
 

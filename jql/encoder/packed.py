@@ -1,0 +1,119 @@
+"""A transformer that reads packs: sequences of any length side by side, no padding, attention within each.
+
+Shape letters: T tokens of a pack, N sequences, D dimensions.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jql.encoder.attention import register
+from jql.encoder.packing import fill, positions_of, starts_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from jql.encoder.device import Device
+
+PROBE = (200, 3, 41, 1, 97)
+"""Tokens of the sequences that show whether a model can be packed: longer than the window of local attention (128)."""
+SAME = 0.05
+"""Most that a packed vector may be off, as a share of its distance to the vectors of other sequences."""
+WARM_PACKS = 50
+"""Packs before a GPU's graph is compiled, which takes about as long as some thousand documents."""
+
+
+class PackedForward:
+    """A model of transformers on packs.
+
+    Attributes:
+        fixed: on a GPU, token counts that packs are filled up to, so that one compiled graph fits them all.
+    """
+
+    def __init__(self, net: Any, device: "Device", longest: int, fixed: tuple[int, ...] = ()) -> None:
+        """`longest`: most tokens of a sequence."""
+        net.set_attn_implementation(register())
+        self._net, self._device, self._longest, self.fixed = net, device, longest, fixed
+        self._first = first_position(net)
+        self._run: Any = net
+        self._seen = 0
+
+    def __call__(self, sequences: list[list[int]]) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Token vectors (T, D) and int64 (N + 1,) starts; what is behind the last start is filler."""
+        lengths = [len(ids) for ids in sequences]
+        shape = min((tokens for tokens in self.fixed if tokens >= sum(lengths)), default=0)
+        layout = fill(lengths, shape, self._longest) if shape else lengths
+        starts = starts_of(layout)
+        ids = np.zeros(starts[-1], np.int64)
+        ids[: sum(lengths)] = np.concatenate([np.asarray(s, np.int64) for s in sequences])
+        self._compile_when_warm()
+        places = self._device.put(starts)
+        run = self._run if shape or not self.fixed else self._net
+        hidden_TD = run(
+            input_ids=self._device.put(ids[None]),
+            position_ids=self._device.put(positions_of(layout, self._first)[None]),
+            cu_seq_lens_q=places,
+            max_length_q=self._longest,
+        ).last_hidden_state[0]
+        return hidden_TD, places[: len(sequences) + 1].long()
+
+    def _compile_when_warm(self) -> None:
+        self._seen += 1
+        if self.fixed and self._seen == WARM_PACKS:
+            import torch
+
+            self._run = torch.compile(self._net, dynamic=False)
+
+
+def pool_packed(hidden_TD: "torch.Tensor", starts_N1: "torch.Tensor", pooling: str) -> "torch.Tensor":
+    """Token vectors of a pack to sequence vectors, float32 (N, D).
+
+    Args:
+        starts_N1: int64 (N + 1,), where the sequences start and the last one ends; none is empty.
+        pooling: the mean of the tokens, the first ("cls") or the last.
+    """
+    import torch
+
+    if pooling == "cls":
+        return hidden_TD[starts_N1[:-1]].float()
+    if pooling == "last":
+        return hidden_TD[starts_N1[1:] - 1].float()
+    lengths_N = starts_N1.diff()
+    # Filler is cut off: lengths that do not add up to all rows would wait for the GPU.
+    return torch.segment_reduce(hidden_TD.float(), "mean", lengths=lengths_N, unsafe=True)
+
+
+def first_position(net: Any) -> int:
+    """Where a model begins to count: RoBERTa and its kin after the padding token."""
+    for module in net.modules():
+        table: Any = getattr(module, "position_embeddings", None)
+        if hasattr(table, "num_embeddings") and table.padding_idx is not None:
+            return int(table.padding_idx) + 1
+    return 0
+
+
+def can_pack(net: Any, device: "Device", longest: int) -> bool:
+    """Whether a model gives packed sequences the vectors that each has alone; looked at, not taken from its name.
+
+    It must take its attention from transformers' interface, and its positions from the caller.
+    """
+    import torch
+
+    if not net._can_set_attn_implementation():
+        return False
+    before = net.config._attn_implementation
+    draw = np.random.default_rng(0)
+    tokens = np.setdiff1d(np.arange(net.config.vocab_size), [getattr(net.config, "pad_token_id", None) or 0])
+    sequences = [draw.choice(tokens, min(n, longest)).tolist() for n in PROBE]
+    try:
+        alone = [net(input_ids=torch.tensor([ids], device=device.name)).last_hidden_state[0] for ids in sequences]
+        hidden_TD, _ = PackedForward(net, device, longest)(sequences)
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
+        net.set_attn_implementation(before)
+        return False
+    expected_TD, found_TD = torch.cat(alone).float(), hidden_TD.float()
+    spread = (expected_TD - expected_TD.mean(0)).norm(dim=1).mean()
+    if (found_TD - expected_TD).norm(dim=1).max() <= SAME * spread:
+        return True
+    net.set_attn_implementation(before)
+    return False

@@ -1,0 +1,91 @@
+"""The annotate stage with a transformer: parts and batches flow through packs, a page that kills is found."""
+
+import annotate_help
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from annotate_help import DyingWorker, save_annotator
+
+from jql.annotator.annotator import Annotator
+from jql.documents import Documents
+from jql.engine.progress import console
+from jql.engine.run import Run
+from jql.engine.stage import Stage
+from jql.pipeline import run_recipe
+from jql.recipe import Engine, make_recipe
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+WORDS = "the sea rises and falls twice a day because of light and river school".split()
+
+
+def texts(n, seed=0):
+    draw = np.random.default_rng(seed)
+    lengths = draw.lognormal(2.5, 1.2, n).astype(int).clip(1, 2000)
+    return [" ".join(draw.choice(WORDS, length)) for length in lengths]
+
+
+@pytest.fixture(scope="module")
+def annotator(gte, tmp_path_factory):
+    return save_annotator(gte, tmp_path_factory.mktemp("annotator") / "tiny")
+
+
+@pytest.fixture
+def documents(tmp_path):
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    found = [*texts(60), None, " "]
+    rows = {"id": [f"d{i}" for i in range(62)], "text": found, "language": ["eng_Latn", "deu_Latn"] * 31}
+    pq.write_table(pa.table(rows), folder / "a.parquet", row_group_size=9)
+    return folder
+
+
+def scores(run):
+    return pa.concat_tables([pq.read_table(p) for p in sorted(run.glob("annotate/*/data/*/*.parquet"))])
+
+
+@pytest.mark.parametrize(("part", "batch"), [(1, 3), (10, 4), (20, 500)])
+def test_every_document_gets_its_own_score_whatever_it_is_packed_with(
+    documents, annotator, tmp_path, monkeypatch, part, batch
+):
+    monkeypatch.setattr("jql.annotator.annotate.PART_ROWS", part)
+    run_recipe(
+        make_recipe(
+            {
+                "output": str(tmp_path / "run"),
+                "engine": {"backend": "inline"},
+                "stages": ["annotate"],
+                "documents": {"path": str(documents), "unit_rows": 30},
+                "annotate": {"annotator": annotator, "batch": batch},
+            }
+        ),
+        console(quiet=True),
+    )
+    table = scores(tmp_path / "run")
+    rows = pq.read_table(documents / "a.parquet").to_pylist()
+    assert table.column("id").to_pylist() == [row["id"] for row in rows]
+    assert table.column("reason").to_pylist() == [None] * 60 + ["text_null", "empty"]
+    loaded = Annotator.load(annotator)
+    for i in range(60):
+        alone = loaded.score([rows[i]["text"]])
+        for head in loaded.heads:
+            assert table.column(head)[i].as_py() == pytest.approx(float(alone[head][0]), abs=1e-4)
+    assert table.column("gemma").null_count == 2
+
+
+def test_a_document_that_kills_its_encoder_is_found_and_dropped(documents, annotator, tmp_path, ray_address):
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(annotate_help)
+    rows = pq.read_table(documents / "a.parquet").to_pylist()[:3]
+    rows[1]["text"] += " winter"
+    pq.write_table(pa.Table.from_pylist(rows), documents / "a.parquet", row_group_size=2)
+    found = Documents.of_path(str(documents), 1000, None)
+    settings = {"word": "winter", "annotator": annotator, "batch": 8, "one_copy": False, "language": None}
+    stage = Stage("annotate", 1, {}, {"d": found.mark}, DyingWorker, settings, "aligned", "score_crash")
+    with Run(str(tmp_path / "run"), Engine(backend="ray", address=ray_address, workers=1), console(quiet=True)) as run:
+        receipts = list(run.run(stage, found.units).receipts())
+    assert receipts[0].drops == {"score_crash": 1}
+    table = scores(tmp_path / "run")
+    assert table.column("reason").to_pylist() == [None, "score_crash", None]
+    assert [v is None for v in table.column("gemma").to_pylist()] == [False, True, False]
