@@ -10,7 +10,7 @@ CARD.md            for people
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,9 @@ class Annotator:
         points_NH = np.concatenate(found) if found else np.zeros((0, len(self.heads)), np.float32)
         return {head: points_NH[:, i].copy() for i, head in enumerate(self.heads)}
 
-    def stream(self, batches: Iterable[tuple[Sequence[str], Sequence[str] | None]]) -> Iterator[np.ndarray]:
+    def stream(
+        self, batches: Iterable[tuple[Sequence[str], Sequence[str] | None]]
+    ) -> Generator[np.ndarray, None, None]:
         """float32 (N, H) of each batch of texts and their languages (see `score`), in the order of the batches.
 
         On a transformer, later batches are drawn and tokenized in a thread while the encoder works.

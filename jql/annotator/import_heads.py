@@ -1,5 +1,6 @@
 """`jql import-heads`: published Lightning checkpoints to an annotator folder, executing nothing from them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from jql import __version__
@@ -23,34 +24,42 @@ def import_heads(checkpoints: dict[str, Path], encoder: str, folder: Path, name:
     Raises:
         InputError: no such file. DataError: a file holds something else, or does not fit the encoder.
     """
+    annotator = annotator_of(checkpoints, encoder, name)
+    spec, golden = _pinned(annotator.spec)
+    files = ", ".join(path.name for path in checkpoints.values())
+    card = (
+        f"# {name}\n\nHeads {', '.join(annotator.heads)} imported from {files}, on {spec.model}. How they were trained "
+        "is for their authors to say.\n"
+    )
+    text = rubric.read_text(encoding="utf-8") if rubric else f"name: {name}\n"
+    replace(annotator, spec=spec, golden=golden, card=card, rubric=text).save(folder)
+    return Annotator.load(str(folder.absolute()))  # not one that comes with jql and has this name
+
+
+def annotator_of(checkpoints: dict[str, Path], encoder: str, name: str) -> Annotator:
+    """An annotator in memory: heads of checkpoints, side by side on the encoder they were trained on.
+
+    Raises:
+        RecipeError: no checkpoints. InputError: no such file. DataError: a file holds something else, or does not fit
+            the encoder.
+    """
     if not checkpoints:
         raise RecipeError("import-heads: no checkpoints; name at least one as NAME=FILE")
     layers = {head: heads_of(read_state_dict(file), str(file)) for head, file in checkpoints.items()}
     spec = encoder_spec(encoder)
     for head, (w1, *_) in layers.items():
         if w1.shape[1] != spec.dim:
-            found = f"head {head} reads {w1.shape[1]} dimensions"
             raise DataError(
-                f"{checkpoints[head]}: {found}, {encoder} has {spec.dim}; name the encoder it was trained on"
+                f"{checkpoints[head]}: head {head} reads {w1.shape[1]} dimensions, {encoder} has {spec.dim}; "
+                "name the encoder it was trained on"
             )
-    spec, golden = _pinned(spec)
-    text = rubric.read_text(encoding="utf-8") if rubric else f"name: {name}\n"
-    card = (
-        f"# {name}\n\nHeads {', '.join(layers)} imported from {', '.join(p.name for p in checkpoints.values())}, on "
-        f"{spec.model}. How they were trained is for their authors to say.\n"
-    )
-    annotator = Annotator(
+    return Annotator(
         name=name,
         spec=spec,
         features=Features(chars=0, surface=False, ngrams=False),
         trained=Heads.side_by_side({head: (f.w1, f.b1, f.w2, f.b2) for head, f in layers.items()}),
         about={"jql": __version__, "imported": {head: str(path.name) for head, path in checkpoints.items()}},
-        rubric=text,
-        card=card,
-        golden=golden,
     )
-    annotator.save(folder)
-    return Annotator.load(str(folder.absolute()))  # not one that comes with jql and has this name
 
 
 def _pinned(spec: EncoderSpec) -> tuple[EncoderSpec, tuple[str, ...]]:

@@ -92,3 +92,30 @@ def _one_by_one(
         )
         out[:, start:end] = seen.transpose(1, 2)
     return out
+
+
+def attend_rows(query: Any, key: Any, value: Any, scaling: float | None, starts: Any, longest: int) -> Any:
+    """Attention of one token of each sequence to all of its sequence.
+
+    Args:
+        query: (1, A, N, E). key, value: (1, A, T, E). starts: int32 (N + 1,). longest: as in `attend`.
+
+    Returns:
+        (1, N, A, E).
+    """
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    if query.is_cuda and query.element_size() == 2:
+        from torch.nn.attention.varlen import varlen_attn
+
+        query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
+        each = torch.arange(len(starts), dtype=starts.dtype, device=starts.device)
+        seen: Any = varlen_attn(query, key, value, each, starts, 1, longest, scale=scaling)
+        return seen[None]
+    out = torch.zeros_like(query)
+    for i, (start, end) in enumerate(itertools.pairwise(starts.tolist())):
+        if start < end:
+            part = query[:, :, i : i + 1], key[:, :, start:end], value[:, :, start:end]
+            out[:, :, i : i + 1] = scaled_dot_product_attention(*part, scale=scaling)
+    return out.transpose(1, 2)

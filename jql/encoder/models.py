@@ -11,7 +11,7 @@ import numpy as np
 from jql.encoder.checkpoints import merged_state, native_config
 from jql.encoder.device import Device
 from jql.encoder.encoder import EncoderSpec
-from jql.encoder.packed import PackedForward, can_pack, pool_packed
+from jql.encoder.packed import PackedForward, can_pack
 from jql.errors import DataError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class PlainModel:
         self._tokenizer = AutoTokenizer.from_pretrained(spec.model, config=config, **hub)
         self._pooling, self._device = spec.pooling, device
         self.positions = _positions(self._net)
-        self._packed = packed_forward(self._net, device, spec.max_tokens, self.positions)
+        self._packed = packed_forward(self._net, device, spec, self.positions)
         self.packs = self._packed is not None
 
     def tokenize(self, texts: list[str], special: bool = False) -> list[list[int]]:
@@ -107,7 +107,7 @@ class PlainModel:
     def forward(self, batch: list[list[int]], prompt_tokens: int) -> "torch.Tensor":
         """See `Model`."""
         if self._packed:
-            return pool_packed(*self._packed(batch), self._pooling)
+            return self._packed(batch)
         features = _padded(batch, self._device)
         return pool_tokens(self._net(**features).last_hidden_state, features["attention_mask"], self._pooling)
 
@@ -146,9 +146,9 @@ class SentenceModel:
         self._static = isinstance(first, StaticEmbedding)
         self._tokenizer, self._device, self._dtype = first.tokenizer, device, dtype
         self.positions = None if self._static else _positions(first.model)
-        self._packed, self._pooling = None, spec.pooling
+        self._packed = None
         if not self._static and len(self._net) > 1 and _pools_as_we_do(self._net[1], bool(spec.prompt)):
-            self._packed = packed_forward(first.model, device, spec.max_tokens, self.positions)
+            self._packed = packed_forward(first.model, device, spec, self.positions)
         self.packs = self._packed is not None
 
     def tokenize(self, texts: list[str], special: bool = False) -> list[list[int]]:
@@ -163,7 +163,7 @@ class SentenceModel:
         import torch
 
         if self._packed:
-            features = {"sentence_embedding": pool_packed(*self._packed(batch), self._pooling).to(self._dtype)}
+            features = {"sentence_embedding": self._packed(batch).to(self._dtype)}
             for module in list(self._net)[2:]:
                 features = module(features)
             return features["sentence_embedding"].float()
@@ -177,15 +177,15 @@ class SentenceModel:
         return vectors.float()
 
 
-def packed_forward(net: Any, device: Device, max_tokens: int, positions: int | None) -> PackedForward | None:
+def packed_forward(net: Any, device: Device, spec: EncoderSpec, positions: int | None) -> PackedForward | None:
     """The model on packs, None where it cannot be packed."""
     import torch
 
-    longest = min(max_tokens, positions or max_tokens)
+    longest = min(spec.max_tokens, positions or spec.max_tokens)
     with torch.inference_mode():
         if not can_pack(net, device, longest):
             return None
-    return PackedForward(net, device, longest, device.fixed)
+    return PackedForward(net, device, longest, spec.pooling, device.fixed)
 
 
 def _pools_as_we_do(module: Any, prompted: bool) -> bool:

@@ -15,6 +15,7 @@ def encoder_spec(name: str, long: Long = "truncate") -> EncoderSpec:
     Raises:
         InputError: there is none.
     """
+    name = known_name(name)
     if name in NAMED:
         return replace(NAMED[name], long=long)
     shipped = shipped_encoders()
@@ -25,6 +26,11 @@ def encoder_spec(name: str, long: Long = "truncate") -> EncoderSpec:
             f"encoder {name!r}: not one that jql knows ({', '.join([*shipped, *NAMED])}), no folder and no hub id"
         )
     return _sentence_spec(name, long)
+
+
+def known_name(encoder: str) -> str:
+    """The name of an encoder of the paper that is given by its hub id; any other as it is."""
+    return next((name for name, spec in NAMED.items() if spec.model == encoder), encoder)
 
 
 def _is_static(folder: Path) -> bool:

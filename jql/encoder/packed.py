@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jql.encoder.attention import register
+from jql.encoder.last_layer import has_last_layer, keep_pooled
 from jql.encoder.packing import fill, positions_of, starts_of
 
 if TYPE_CHECKING:
@@ -30,16 +31,22 @@ class PackedForward:
         fixed: on a GPU, token counts that packs are filled up to, so that one compiled graph fits them all.
     """
 
-    def __init__(self, net: Any, device: "Device", longest: int, fixed: tuple[int, ...] = ()) -> None:
-        """`longest`: most tokens of a sequence."""
+    def __init__(
+        self, net: Any, device: "Device", longest: int, pooling: str | None, fixed: tuple[int, ...] = ()
+    ) -> None:
+        """`longest`: most tokens of a sequence. `pooling`: "mean", "cls", "last"; None keeps the token vectors."""
         net.set_attn_implementation(register())
         self._net, self._device, self._longest, self.fixed = net, device, longest, fixed
         self._first = first_position(net)
+        self._pooling = pooling
+        if pooling and has_last_layer(net, pooling):
+            keep_pooled(net, pooling)
+            self._pooling = "done"
         self._run: Any = net
         self._seen = 0
 
-    def __call__(self, sequences: list[list[int]]) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Token vectors (T, D) and int64 (N + 1,) starts; what is behind the last start is filler."""
+    def __call__(self, sequences: list[list[int]]) -> "torch.Tensor":
+        """float32 (N, D), one vector a sequence; or without pooling (T, D), those of the tokens."""
         lengths = [len(ids) for ids in sequences]
         shape = min((tokens for tokens in self.fixed if tokens >= sum(lengths)), default=0)
         layout = fill(lengths, shape, self._longest) if shape else lengths
@@ -49,13 +56,17 @@ class PackedForward:
         self._compile_when_warm()
         places = self._device.put(starts)
         run = self._run if shape or not self.fixed else self._net
-        hidden_TD = run(
+        hidden: torch.Tensor = run(
             input_ids=self._device.put(ids[None]),
             position_ids=self._device.put(positions_of(layout, self._first)[None]),
             cu_seq_lens_q=places,
             max_length_q=self._longest,
         ).last_hidden_state[0]
-        return hidden_TD, places[: len(sequences) + 1].long()
+        if self._pooling is None:
+            return hidden[: sum(lengths)].float()
+        if self._pooling == "done":
+            return hidden[: len(lengths)].float()
+        return pool_packed(hidden, places[: len(lengths) + 1].long(), self._pooling)
 
     def _compile_when_warm(self) -> None:
         self._seen += 1
@@ -107,11 +118,11 @@ def can_pack(net: Any, device: "Device", longest: int) -> bool:
     sequences = [draw.choice(tokens, min(n, longest)).tolist() for n in PROBE]
     try:
         alone = [net(input_ids=torch.tensor([ids], device=device.name)).last_hidden_state[0] for ids in sequences]
-        hidden_TD, _ = PackedForward(net, device, longest)(sequences)
+        found_TD = PackedForward(net, device, longest, None)(sequences)
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
         net.set_attn_implementation(before)
         return False
-    expected_TD, found_TD = torch.cat(alone).float(), hidden_TD.float()
+    expected_TD = torch.cat(alone).float()
     spread = (expected_TD - expected_TD.mean(0)).norm(dim=1).mean()
     if (found_TD - expected_TD).norm(dim=1).max() <= SAME * spread:
         return True

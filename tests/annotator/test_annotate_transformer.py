@@ -16,7 +16,7 @@ from jql.pipeline import run_recipe
 from jql.recipe import Engine, make_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-WORDS = "the sea rises and falls twice a day because of light and river school".split()
+WORDS = ["the", "sea", "rises", "twice", "a", "day", "because", "of", "light", "and", "river", "school"]
 
 
 def texts(n, seed=0):

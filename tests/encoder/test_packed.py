@@ -13,7 +13,7 @@ from jql.encoder import attention
 from jql.encoder.device import Device, out_of_memory
 from jql.encoder.encoder import load_encoder
 from jql.encoder.packed import PackedForward, can_pack, pool_packed
-from jql.encoder.packing import fill
+from jql.encoder.packing import fill, starts_of
 from jql.errors import InputError, JqlError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -71,7 +71,8 @@ def test_any_packing_gives_each_sequence_its_own_vectors(pair, lengths, seed, fi
     draw = np.random.default_rng(seed)
     sequences = [draw.integers(4, 120, n).tolist() for n in lengths]
     with torch.inference_mode():
-        hidden, starts = PackedForward(packed, CPU, LONGEST, fixed)(sequences)
+        hidden = PackedForward(packed, CPU, LONGEST, None, fixed)(sequences)
+        starts = torch.tensor(starts_of(lengths)).long()
         pooled = {how: pool_packed(hidden, starts, how) for how in ("cls", "mean", "last")}
         for i, ids in enumerate(sequences):
             alone = plain(input_ids=torch.tensor([ids])).last_hidden_state[0]
@@ -100,6 +101,27 @@ def test_a_model_that_counts_positions_through_is_not_packed(monkeypatch):
         assert not can_pack(net, CPU, 100)
 
 
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lengths=st.lists(st.integers(1, LONGEST), min_size=1, max_size=6),
+    fixed=st.sampled_from([(), (2048,)]),
+    half=st.booleans(),
+    pooling=st.sampled_from(["cls", "last", "mean"]),
+)
+def test_a_last_layer_for_the_pooled_tokens_alone_gives_the_same(lengths, fixed, half, pooling):
+    dtype = torch.bfloat16 if half else torch.float32
+    plain, packed = make_net("gte").to(dtype), make_net("gte").to(dtype)
+    draw = np.random.default_rng(len(lengths))
+    sequences = [draw.integers(4, 120, n).tolist() for n in lengths]
+    with torch.inference_mode():
+        vectors = PackedForward(packed, CPU, LONGEST, pooling, fixed)(sequences)
+        for ids, vector in zip(sequences, vectors, strict=True):
+            alone = plain(input_ids=torch.tensor([ids])).last_hidden_state[0].float()
+            assert cosines({"cls": alone[0], "last": alone[-1], "mean": alone.mean(0)}[pooling], vector) > 0.9999
+    assert vectors.dtype == torch.float32 and len(vectors) == len(lengths)
+    assert (type(packed.layers[-1]).__name__ == "PooledLayer") == (pooling != "mean")
+
+
 def test_one_graph_serves_all_packs_of_a_shape(monkeypatch):
     """Nothing is compiled anew for other lengths, or another number of sequences."""
     # Closed to the compiler, as the kernel of a GPU is.
@@ -108,7 +130,7 @@ def test_one_graph_serves_all_packs_of_a_shape(monkeypatch):
     from torch._dynamo.utils import counters
 
     net = make_net("gte")
-    forward = PackedForward(net, CPU, 64, (128, 256))
+    forward = PackedForward(net, CPU, 64, None, (128, 256))
     dynamo.reset()
     counters.clear()
     forward._run = torch.compile(net, dynamic=False, backend="eager")
@@ -266,7 +288,8 @@ def test_on_a_gpu_packs_agree_with_the_cpu(name):
     sequences = [draw.integers(4, 120, n).tolist() for n in (5, 290, 1, 64)]
     with torch.inference_mode():
         assert can_pack(packed, gpu, LONGEST)
-        hidden, starts = PackedForward(packed, gpu, LONGEST, (512,))(sequences)
+        hidden = PackedForward(packed, gpu, LONGEST, None, (512,))(sequences)
+        starts = starts_of([len(ids) for ids in sequences])
         for i, ids in enumerate(sequences):
             alone = plain(input_ids=torch.tensor([ids])).last_hidden_state[0]
             assert cosines(alone, hidden[starts[i] : starts[i + 1]].cpu()).min() > 0.999
