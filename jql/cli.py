@@ -37,12 +37,21 @@ def run(recipe: str, overrides: Overrides = None, as_json: AsJson = False) -> No
 
 
 @app.command()
-def plan(recipe: str, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Say what would run and how many units are left; runs nothing."""
-    from jql.planner import plan_recipe, plan_table
+def plan(
+    recipe: str,
+    overrides: Overrides = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="measure the next stage on some of its units")] = False,
+    seconds: Annotated[float | None, typer.Option(help="of calibration, once a worker has loaded; default 60")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what would run and how many units are left; runs nothing. --calibrate predicts what the next stage takes."""
+    from jql.planner import calibrate_recipe, plan_recipe, plan_table
     from jql.recipe import load_recipe
 
-    found = plan_recipe(load_recipe(recipe, overrides))
+    if seconds is not None and not (calibrate and 0 < seconds < float("inf")):
+        raise RecipeError(f"--seconds: expected a number above 0, and --calibrate with it, got {seconds:g}")
+    loaded = load_recipe(recipe, overrides)
+    found = calibrate_recipe(loaded, seconds or 60.0) if calibrate else plan_recipe(loaded)
     print_table(plan_table(found))
     if as_json:
         print(json.dumps(found))
@@ -51,9 +60,9 @@ def plan(recipe: str, overrides: Overrides = None, as_json: AsJson = False) -> N
 @app.command()
 def explain(stage: str) -> None:
     """Print every field of a stage: type, default, meaning."""
-    from jql.recipe import PARTS, Judge, Recipe
+    from jql.recipe import INNER, PARTS, Recipe
 
-    part: Any = Judge if stage == "judge.judges" else PARTS.get(stage)
+    part: Any = INNER.get(stage) or PARTS.get(stage)
     if part is None and stage != "recipe":
         raise RecipeError(f"explain: no stage {stage!r}; there are recipe, {', '.join(PARTS)}")
     model = part or Recipe
@@ -171,7 +180,9 @@ def _run(recipe: Any, as_json: bool) -> None:
 
 def show(result: Any, as_json: bool) -> None:
     """What a run made, as tables; one line of JSON last."""
+    from jql.report.cascade import cascade_words
     from jql.report.summary import drops_table, judges_table, summary_table
+    from jql.report.timing import timing_table
 
     if judges := result.summary["total"].get("judges"):
         print_table(judges_table(judges))
@@ -183,6 +194,10 @@ def show(result: Any, as_json: bool) -> None:
         print_table(summary_table(result.summary, result.cuts))
     if result.summary["dropped"]:
         print_table(drops_table(result.summary))
+    if cascade := result.summary.get("cascade"):
+        print(cascade_words(cascade))
+    if (time := timing_table(result.summary["time"], result.worked)) is not None:
+        print_table(time)
     if again := result.summary["total"].get("ids_again"):
         print(f"{again:,} documents have an id that an earlier one has; they count as its copies")
     print(f"data set: {result.export}" if result.export else f"run: {result.folder}")

@@ -9,10 +9,13 @@ from rich.console import Console
 from jql import __version__
 from jql.documents import Documents
 from jql.engine import storage
+from jql.engine.prediction import Prediction, read_predictions
 from jql.engine.run import Run, StageRunner
-from jql.errors import RecipeError
+from jql.errors import DataError, RecipeError
 from jql.recipe import Recipe, dump_recipe
-from jql.report.summary import Stages, summarize
+from jql.report.cascade import cascade_words
+from jql.report.summary import Stages, all_totals, summarize
+from jql.report.timing import timing, worked
 from jql.select.cuts import Cuts
 
 JUDGING = {"rank", "judge", "train"}
@@ -25,6 +28,7 @@ class Result:
     Attributes:
         summary: as in summary.json. cuts: as in cuts.json, None if nothing was cut.
         export: folder of the data set, annotator: of what was trained, or None.
+        worked: the stages that had units to do.
     """
 
     folder: str
@@ -32,6 +36,7 @@ class Result:
     cuts: dict[str, Any] | None
     export: str | None
     annotator: str | None = None
+    worked: frozenset[str] = frozenset()
 
 
 def open_documents(recipe: Recipe, run: StageRunner, stages: Stages) -> Documents | None:
@@ -72,7 +77,7 @@ def walk(recipe: Recipe, run: StageRunner, stages: Stages) -> tuple[Documents | 
     if "annotate" in recipe.stages:
         from jql.annotator.annotate import run_annotate
 
-        stages.scores = run_annotate(recipe, run, documents, stages.clusters)
+        stages.scores, stages.cascade = run_annotate(recipe, run, documents, stages.clusters)
     if "select" in recipe.stages:
         from jql.select.select import run_select
 
@@ -133,9 +138,12 @@ def run_recipe(recipe: Recipe, console: Console | None = None) -> Result:
     """
     stages = Stages()
     with Run(recipe.output, recipe.engine, console) as run:
+        predictions = _predictions(run)
         storage.put(storage.join(recipe.output, "recipe.yaml"), dump_recipe(recipe).encode())
         documents, found = walk(recipe, run, stages)
-        summary: dict[str, Any] = {"name": recipe.name, "jql": __version__, **summarize(stages)}
+        sums = all_totals(stages, run.stages)
+        summary: dict[str, Any] = {"name": recipe.name, "jql": __version__, **summarize(stages, sums)}
+        summary["time"] = timing(run.stages, sums, predictions, recipe.engine)
         cuts = found.to_json() if found else None
         files = {"summary.json": summary} | ({"cuts.json": cuts} if cuts else {})
         for name, content in files.items():
@@ -145,7 +153,16 @@ def run_recipe(recipe: Recipe, console: Console | None = None) -> Result:
             export = _publish(recipe, documents, stages, summary, cuts)
         if export is not None:
             storage.put(storage.join(export, "summary.json"), _json(summary))
-    return Result(recipe.output, summary, cuts, export, stages.annotator)
+    return Result(recipe.output, summary, cuts, export, stages.annotator, worked(run.stages, sums))
+
+
+def _predictions(run: Run) -> dict[str, Prediction]:
+    """The predictions of the run folder; no run is refused for them."""
+    try:
+        return read_predictions(run.folder)
+    except DataError as error:
+        run.console.print(f"[yellow]{error}[/]", highlight=False)
+        return {}
 
 
 def _json(content: Any) -> bytes:
@@ -169,6 +186,8 @@ def _publish(
         judges = loaded.about.get("training", {}).get("judges", {})
         if made_up := [name for name, entry in judges.items() if "synthetic" in entry.get("origin", {})]:
             annotator += f"; **origin: synthetic** judgments of {', '.join(made_up)}"
+        if stages.cascade:
+            annotator += "; " + cascade_words(stages.cascade).replace("\n", "; ")
     manifest = {
         "name": recipe.name,
         "jql": __version__,

@@ -192,6 +192,27 @@ class Judging(Part):
         return self
 
 
+class Cascade(Part):
+    """A cheap annotator before the big one, which then only scores what could still pass the cut."""
+
+    annotator: str = "edu"
+    """The cheap annotator; it scores every document."""
+    head: str = ""
+    """The head of it that decides; none takes its first."""
+    loss: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Most of what the big annotator would keep that may be lost, in each language."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    """How sure that must be; a language whose sample cannot support it is scored whole."""
+    quantile: Share = 0.6
+    """The lowest select.quantile that will be asked for."""
+    rule: Literal["all", "any", "majority", "mean"] = "all"
+    """The select.rule that will be asked for."""
+    heads: tuple[str, ...] = ()
+    """The select.heads that will be asked for."""
+    sample: Positive = 10_000
+    """Documents of each language that both annotators score."""
+
+
 class Annotate(Part):
     """Scores of every document."""
 
@@ -199,8 +220,12 @@ class Annotate(Part):
     """An annotator that comes with jql, a folder or hub id of one, or trained: what this run trains."""
     copies: Literal["every", "one"] = "every"
     """After dedup: score every document, or one of each near-duplicate cluster."""
+    cascade: Cascade | None = None
+    """A cheap annotator that goes before, see jql explain annotate.cascade; none scores everything."""
     batch: Positive = Field(128, json_schema_extra=_MEANS)
-    """Documents scored at a time."""
+    """Documents tokenized at a time."""
+    gpus: Annotated[float, Field(ge=0)] | None = Field(None, json_schema_extra=_MEANS)
+    """GPUs of a worker on Ray: 0.5 puts two on one; none takes 1 for a transformer where the cluster has any."""
 
 
 class Train(Part):
@@ -336,6 +361,8 @@ class Recipe(Part):
             )
         if self.annotate.annotator == "trained" and "annotate" in self.stages and "train" not in self.stages:
             raise ValueError("annotate.annotator: trained means what this run trains; add train to stages")
+        if self.annotate.cascade and {"annotate", "select"} <= set(self.stages) and self.select.by != "heuristics":
+            self._cascade_serves(self.annotate.cascade)
         if self.annotate.copies == "one" and self.select.copy_kept not in ("best", "first"):
             raise ValueError(
                 f"select.copy: only one of each cluster is scored (annotate.copies: one), so {self.select.copy_kept} "
@@ -343,9 +370,27 @@ class Recipe(Part):
             )
         return self
 
+    def _cascade_serves(self, cascade: Cascade) -> None:
+        """Whether what a cascade promises is what select asks for."""
+        if self.select.quantile < cascade.quantile:
+            raise ValueError(
+                f"select.quantile: the cascade holds back what quantiles of {cascade.quantile} or more would not keep, "
+                f"got {self.select.quantile}; choose a higher one, or set annotate.cascade.quantile, which scores anew"
+            )
+        for name in ("rule", "heads"):
+            mine, its = getattr(self.select, name), getattr(cascade, name)
+            if mine != its:
+                raise ValueError(
+                    f"select.{name}: the cascade was made for {its or 'all heads'}, got {mine or 'all heads'}; choose "
+                    f"that, or set annotate.cascade.{name}, which scores anew"
+                )
+
 
 PARTS = {name: field.annotation for name, field in Recipe.model_fields.items() if isinstance(field.annotation, type)}
 PARTS = {name: part for name, part in PARTS.items() if issubclass(part, Part)}
+
+INNER: dict[str, type[Part]] = {"judge.judges": Judge, "annotate.cascade": Cascade}
+"""Parts that stand inside of others."""
 
 
 def load_recipe(path: str, overrides: list[str] | None = None) -> Recipe:
@@ -437,7 +482,7 @@ def _explain(error: Any) -> str:
     if kind == "extra_forbidden":
         *parents, last = [str(p) for p in error["loc"]]
         part: Any = Recipe if not parents else PARTS.get(parents[0], Recipe)
-        part = Judge if parents[:2] == ["judge", "judges"] else part
+        part = INNER.get(".".join(parents[:2]), part)
         close = difflib.get_close_matches(last, field_names(part), 1, 0.5)
         hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(field_names(part))}"
         return f"{path}: unknown key; {hint}"

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, write_warc
 
 from jql.cli import main
-from jql.recipe import PARTS, Judge, Recipe, field_names
+from jql.recipe import INNER, PARTS, Recipe, field_names
 
 PAGE = (
     "<html><body><article><h1>Tides</h1><p>The sea rises and falls twice a day because the Moon pulls on the water of the "
@@ -86,11 +86,11 @@ def here(*arguments: str) -> int:
     return int(end.value.code or 0)
 
 
-@pytest.mark.parametrize("stage", ["recipe", "judge.judges", *PARTS])
+@pytest.mark.parametrize("stage", ["recipe", *INNER, *PARTS])
 def test_explain_prints_every_field(stage, capsys):
     assert here("explain", stage) == 0
     said = capsys.readouterr().out
-    for name in field_names(Judge if stage == "judge.judges" else PARTS.get(stage, Recipe)):
+    for name in field_names(INNER.get(stage) or PARTS.get(stage, Recipe)):
         assert name in said or name in PARTS
 
 

@@ -25,6 +25,8 @@ from jql.schema import score_schema
 VERSION = 1
 PART_ROWS = 8_192
 """Rows that are read at a time."""
+HELD_BACK = "cascade"
+"""Reason of a document whose first score says that the annotator would not keep it."""
 
 
 @dataclass
@@ -32,8 +34,9 @@ class Part:
     """Rows of a unit on their way.
 
     Attributes:
-        ids, languages, reasons: of each of the n rows; a reason says why it is not scored.
-        rows: those that are scored here. counted: bool (n,), one of each cluster, which the histograms count.
+        ids, languages, reasons: of each of the n rows; a reason says why it has no score.
+        rows: those that are scored here; others may have been before. counted: bool (n,), one of each cluster, which
+            the histograms count.
         points: float32 (n, H). left: batches that have no scores yet.
     """
 
@@ -43,7 +46,7 @@ class Part:
     rows: np.ndarray
     counted: np.ndarray
     points: np.ndarray
-    left: int
+    left: int = 0
 
 
 @dataclass
@@ -54,9 +57,11 @@ class Counts:
     histograms: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, part: Part) -> None:
-        """Count a part."""
+        """Count a part; documents that a cascade has held back count as below every score."""
         self.languages.update(part.languages)
-        rows = part.rows[part.counted[part.rows]]
+        held = np.array([reason == HELD_BACK for reason in part.reasons], bool)
+        part.points[held] = -np.inf
+        rows = np.flatnonzero(part.counted & (held | np.array([reason is None for reason in part.reasons], bool)))
         add_by_language(part.points[rows], np.array(part.languages, object)[rows], self.histograms)
 
     def to_stats(self, heads: list[str]) -> dict[str, Any]:
@@ -66,12 +71,22 @@ class Counts:
 
 
 class AnnotateWorker:
-    """Scores the documents of a unit."""
+    """Scores the documents of a unit; of a cascade, those that the annotator before has not held back."""
 
-    def __init__(self, annotator: str, batch: int, one_copy: bool, language: str | None) -> None:
+    def __init__(
+        self,
+        annotator: str,
+        batch: int,
+        one_copy: bool,
+        language: str | None,
+        head: str = "",
+        thresholds: dict[str, float] | None = None,
+    ) -> None:
+        """`thresholds`: language -> lowest score of the first annotator's `head` that goes on."""
         self.annotator = Annotator.load(annotator)
         self.annotator.encoder()  # when the worker starts, not in its first unit
         self.batch, self.one_copy, self.language = batch, one_copy, language
+        self.head, self.thresholds = head, thresholds or {}
 
     def __call__(self, unit: Unit, guard: Guard) -> Output:
         """SCORE rows, one for every document; histograms count one document of each cluster."""
@@ -106,31 +121,53 @@ class AnnotateWorker:
 
     def _parts(self, unit: Unit, guard: Guard) -> Iterator[tuple[Part, list[str]]]:
         """The parts of a unit and their texts, in order; read when they are asked for."""
-        first = representatives(unit)
+        first, held, known = representatives(unit), self._held_back(unit), self._known(unit)
         at = 0
         for piece in parts_of(unit, PART_ROWS):
             table = read_documents(piece, ["text"], self.language)
             n = table.num_rows
             texts, problems = table.column("text").to_pylist(), table.column("problem").to_pylist()
             counted = np.ones(n, bool) if first is None else first[at : at + n]
+            points = np.zeros((n, len(self.annotator.heads)), np.float32)
             reasons = [problems[row] or guard.poison.get(at + row) for row in range(n)]
+            rows, looked_at = [], guard.rows(at + n)
             for row in range(n):
                 if reasons[row] is None and not texts[row].strip():
                     reasons[row] = "empty"
                 if reasons[row] is None and self.one_copy and not counted[row]:
                     reasons[row] = "duplicate"
-            here = guard.rows(at + n)
-            rows = np.array([row for row in range(n) if at + row in here and reasons[row] is None], np.int64)
-            points = np.zeros((n, len(self.annotator.heads)), np.float32)
+                if reasons[row] is None and at + row in known:
+                    points[row] = known[at + row]
+                elif reasons[row] is None and held is not None and held[at + row]:
+                    reasons[row] = HELD_BACK
+                elif reasons[row] is None and at + row in looked_at:
+                    rows.append(row)
             languages = table.column("language").to_pylist()
-            yield Part(table.column("id"), languages, reasons, rows, counted, points, 0), texts
+            yield Part(table.column("id"), languages, reasons, np.array(rows, np.int64), counted, points), texts
             at += n
+
+    def _held_back(self, unit: Unit) -> np.ndarray | None:
+        """Bool (n,): the documents that a cascade holds back; None without one, or where its first stage is missing."""
+        if not self.thresholds or "first" not in unit.payload:
+            return None
+        table = storage.read_table(unit.payload["first"], ["language", self.head])
+        least = {code: self.thresholds.get(code, -np.inf) for code in table.column("language").unique().to_pylist()}
+        least_n = np.array([least[code] for code in table.column("language").to_pylist()], np.float64)
+        below: np.ndarray = table.column(self.head).to_numpy() < least_n  # NaN where there is no score: not below
+        return below
+
+    def _known(self, unit: Unit) -> dict[int, np.ndarray]:
+        """Row -> scores that were made for the sample of a cascade."""
+        if "sample" not in unit.payload:
+            return {}
+        table = storage.read_table(unit.payload["sample"], ["row", *self.annotator.heads])
+        points = np.stack([table.column(head).to_numpy() for head in self.annotator.heads], axis=1)
+        return dict(zip(table.column("row").to_pylist(), points, strict=True))
 
 
 def _table(part: Part, heads: list[str]) -> pa.Table:
     """The SCORE rows of a part."""
-    unscored = np.ones(len(part.reasons), bool)
-    unscored[part.rows] = False
+    unscored = np.array([reason is not None for reason in part.reasons], bool)
     scores = {head: pa.array(part.points[:, i], pa.float32(), mask=unscored) for i, head in enumerate(heads)}
     columns = {"id": part.ids, "language": part.languages, "reason": pa.array(part.reasons, pa.string()), **scores}
     return pa.table(columns, schema=score_schema(heads))
@@ -145,24 +182,49 @@ def representatives(unit: Unit) -> np.ndarray | None:
     return result
 
 
-def run_annotate(recipe: Recipe, run: StageRunner, documents: Documents, clusters: StageRun | None) -> StageRun:
-    """Score the documents."""
-    annotator = Annotator.load(recipe.annotate.annotator)
-    one_copy = recipe.annotate.copies == "one" and clusters is not None
-    inputs = {"documents": documents.mark, "clusters": clusters.mark() if clusters else ""}
-    stage = Stage(
-        name="annotate",
+def annotate_stage(
+    name: str, recipe: Recipe, annotator: Annotator, address: str, inputs: dict[str, Any], documents: Documents
+) -> Stage:
+    """The stage that scores all documents with an annotator, which lies at `address`."""
+    one_copy = recipe.annotate.copies == "one" and bool(inputs["clusters"])
+    return Stage(
+        name=name,
         version=VERSION,
         config={"annotator": annotator.name, "revision": annotator.revision, "one_copy": one_copy},
         inputs=inputs,
         factory=AnnotateWorker,
         settings={
-            "annotator": recipe.annotate.annotator,
+            "annotator": address,
             "batch": recipe.annotate.batch,
             "one_copy": one_copy,
             "language": documents.language,
         },
         law="aligned",
         crash="score_crash",
+        gpus=gpus_of(annotator, recipe),
     )
-    return run.run(stage, lambda: documents.beside(clusters=clusters))
+
+
+def gpus_of(annotator: Annotator, recipe: Recipe) -> float:
+    """GPUs of a worker: what the recipe says; without that one for a transformer, where the cluster has any."""
+    if annotator.spec.kind == "static":
+        return 0.0
+    if recipe.annotate.gpus is not None:
+        return recipe.annotate.gpus
+    from jql.engine.ray_pool import cluster_gpus
+
+    return min(1.0, cluster_gpus(recipe.engine))
+
+
+def run_annotate(
+    recipe: Recipe, run: StageRunner, documents: Documents, clusters: StageRun | None
+) -> tuple[StageRun, dict[str, Any] | None]:
+    """Score the documents; returns what a cascade held back, too, if there is one."""
+    if recipe.annotate.cascade is not None:
+        from jql.annotator.cascade import run_cascade
+
+        return run_cascade(recipe, recipe.annotate.cascade, run, documents, clusters)
+    address = recipe.annotate.annotator
+    inputs = {"documents": documents.mark, "clusters": clusters.mark() if clusters else ""}
+    stage = annotate_stage("annotate", recipe, Annotator.load(address), address, inputs, documents)
+    return run.run(stage, lambda: documents.beside(clusters=clusters)), None

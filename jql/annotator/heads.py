@@ -6,6 +6,7 @@ published heads, Linear-ReLU-Linear each for itself, are the same network with t
 Shapes: N texts, D dense features, K hidden units, H trained heads, V n-gram features.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from jql.errors import DataError
+from jql.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -129,3 +130,18 @@ class Heads:
             bias=np.concatenate([b2 for *_, b2 in layers.values()]).astype(np.float32),
             ngram_weight=np.zeros((0, 1), np.float16),
         )
+
+
+def choose_heads(wanted: Iterable[str], known: list[str], key: str) -> list[str]:
+    """The heads that vote: those wanted, or all.
+
+    Args:
+        key: where they were asked for, for the message.
+
+    Raises:
+        RecipeError: a head the annotator does not have.
+    """
+    heads = list(wanted) or known
+    if unknown := [head for head in heads if head not in known]:
+        raise RecipeError(f"{key}: the annotator has no head {unknown[0]!r}; it has {', '.join(known)}")
+    return heads

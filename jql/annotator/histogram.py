@@ -7,12 +7,12 @@ import numpy as np
 
 LOW, HIGH, BINS = -2.0, 8.0, 4000
 """Bins of 0.0025 points over a 0-5 rubric with room on both sides; what lies outside counts in the outermost bins."""
-_WIDTH = (HIGH - LOW) / BINS
+BIN_WIDTH = (HIGH - LOW) / BINS
 
 
 def bin_of(scores_N: np.ndarray) -> np.ndarray:
     """int64 (N,): bin of each score."""
-    return np.clip(np.floor((scores_N.astype(np.float64) - LOW) / _WIDTH), 0, BINS - 1).astype(np.int64)
+    return np.clip(np.floor((scores_N.astype(np.float64) - LOW) / BIN_WIDTH), 0, BINS - 1).astype(np.int64)
 
 
 def histogram(scores_N: np.ndarray) -> np.ndarray:
@@ -66,7 +66,7 @@ def quantile(counts: np.ndarray, share: float) -> float:
     at = int(np.searchsorted(cumulative, target, side="right" if share == 0 else "left"))
     before = int(cumulative[at - 1]) if at else 0
     inside = (target - before) / int(counts[at]) if counts[at] else 0.0
-    return LOW + (at + inside) * _WIDTH
+    return LOW + (at + inside) * BIN_WIDTH
 
 
 def ranks(counts: np.ndarray, scores_N: np.ndarray) -> np.ndarray:

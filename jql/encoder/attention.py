@@ -35,7 +35,7 @@ def attend(
     is_causal: bool | None = None,
     cu_seq_lens_q: Any = None,
     max_length_q: int = 0,
-    **_: Any,
+    **more: Any,
 ) -> tuple[Any, None]:
     """Attention of every token to the tokens of its own sequence.
 
@@ -47,7 +47,12 @@ def attend(
 
     Returns:
         (1, T, A, E), and None for the weights.
+
+    Raises:
+        ValueError: the model wants something of its attention that is not done here.
     """
+    if wants := [name for name in ("position_bias", "softcap", "s_aux") if more.get(name) is not None]:
+        raise ValueError(f"attention with {', '.join(wants)} is not known for packs")
     causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
     half = query.element_size() == 2
     found = _flash if query.is_cuda and half else _one_by_one

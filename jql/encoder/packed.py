@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 PROBE = (200, 3, 41, 1, 97)
 """Tokens of the sequences that show whether a model can be packed: longer than the window of local attention (128)."""
-SAME = 0.05
-"""Most that a packed vector may be off, as a share of its distance to the vectors of other sequences."""
+SAME_KERNEL, OTHER_KERNEL = 0.05, 0.2
+"""Most that token vectors of a pack may be off on average, as a share of how far apart token vectors are: from those of
+each sequence alone with the same attention, and with the model's own. Two right attention kernels in bfloat16 differ by
+.02 to .07 on random weights; a model that is packed wrongly, by about all of it.
+"""
 WARM_PACKS = 50
 """Packs before a GPU's graph is compiled, which takes about as long as some thousand documents."""
 
@@ -117,14 +120,16 @@ def can_pack(net: Any, device: "Device", longest: int) -> bool:
     tokens = np.setdiff1d(np.arange(net.config.vocab_size), [getattr(net.config, "pad_token_id", None) or 0])
     sequences = [draw.choice(tokens, min(n, longest)).tolist() for n in PROBE]
     try:
-        alone = [net(input_ids=torch.tensor([ids], device=device.name)).last_hidden_state[0] for ids in sequences]
-        found_TD = PackedForward(net, device, longest, None)(sequences)
+        own = [net(input_ids=torch.tensor([ids], device=device.name)).last_hidden_state[0] for ids in sequences]
+        forward = PackedForward(net, device, longest, None)
+        found_TD, alone = forward(sequences), [forward([ids]) for ids in sequences]
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
         net.set_attn_implementation(before)
         return False
-    expected_TD = torch.cat(alone).float()
-    spread = (expected_TD - expected_TD.mean(0)).norm(dim=1).mean()
-    if (found_TD - expected_TD).norm(dim=1).max() <= SAME * spread:
+    own_TD = torch.cat(own).float()
+    spread = (own_TD - own_TD.mean(0)).norm(dim=1).mean()
+    off_same, off_other = ((found_TD - x).norm(dim=1).mean() / spread for x in (torch.cat(alone), own_TD))
+    if off_same <= SAME_KERNEL and off_other <= OTHER_KERNEL:
         return True
     net.set_attn_implementation(before)
     return False

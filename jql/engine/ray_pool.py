@@ -20,6 +20,7 @@ from jql.engine.plan import Plan, Unit
 from jql.engine.preflight import alive_nodes, cause_of, check_room
 from jql.engine.stage import Guard, Stage, Worker
 from jql.errors import JqlError, StopError, one_line
+from jql.recipe import Engine
 
 HARD = 3.0  # the process is ended after this many times document_s; Python code was asked to stop after one
 QUEUE = 2  # units at an actor where units are short: one runs and one waits, so that no actor idles for a round trip
@@ -118,6 +119,20 @@ def start_ray(address: str | None, workers: int | None) -> None:
             f"engine.address={address!r}: no Ray cluster answers ({one_line(error)}); start one, or leave "
             "the address out for a Ray on this machine"
         ) from error
+
+
+def cluster_gpus(engine: Engine) -> float:
+    """GPUs of the cluster that stages run on; 0 for the inline backend, whose workers find a GPU by themselves.
+
+    Raises:
+        JqlError: if the cluster does not answer.
+    """
+    if engine.backend == "inline":
+        return 0.0
+    import ray
+
+    start_ray(engine.address, engine.workers)
+    return float(ray.cluster_resources().get("GPU", 0.0))  # type: ignore[no-untyped-call]
 
 
 class Pool:

@@ -44,12 +44,14 @@ class StageRunner(Protocol):
 
 @dataclass
 class StageRun:
-    """A stage in a run: its folder, its plan, and its committed units."""
+    """A stage in a run: its folder, its plan, its committed units, and what each of its workers takes."""
 
     name: str
     folder: str
     fingerprint: str
     plan: Plan
+    cpus: float = 1.0
+    gpus: float = 0.0
     before: int = 0
     seconds: float = 0.0
     quarantined: dict[int, str] = field(default_factory=dict)
@@ -97,6 +99,7 @@ class Run:
         self.engine = engine
         self.console = console or make_console()
         self.lock = RunLock(folder)
+        self.stages: list[StageRun] = []
         self._pool: Any = None
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._logged = 0.0
@@ -148,7 +151,7 @@ class Run:
         if not known:
             self._say_what_changed(stage, fingerprint)
         plan = open_plan(folder, fingerprint, () if known else units())
-        return StageRun(stage.name, folder, fingerprint.digest, plan)
+        return StageRun(stage.name, folder, fingerprint.digest, plan, stage.cpus, stage.gpus)
 
     def run(self, stage: Stage, units: Callable[[], Iterable[Unit]]) -> StageRun:
         """Run a stage to its end: every unit committed, or the tolerated share of them quarantined.
@@ -159,6 +162,7 @@ class Run:
         """
         started = time.monotonic()
         result = self.open(stage, units)
+        self.stages.append(result)
         done = committed(result.folder)
         result.before = len(done)
         order = result.plan.order()

@@ -1,6 +1,7 @@
 """Counts per language and stage, from the receipts: summary.json and the table at the end of a run."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from jql.select.export import drop_counts
 @dataclass
 class Stages:
     """What a run has made so far; None where a stage is not part of it. `annotator` is the folder of what it trained,
-    `judges` what each judge gave and took.
+    `judges` what each judge gave and took, `cascade` what a cascade promises.
     """
 
     crawl: StageRun | None = None
@@ -25,6 +26,7 @@ class Stages:
     decisions: StageRun | None = None
     export: StageRun | None = None
     annotator: str | None = None
+    cascade: dict[str, Any] | None = None
 
     def named(self) -> dict[str, StageRun]:
         """The stages there are, by name."""
@@ -54,15 +56,24 @@ def _documents(stages: Stages) -> Counter[str]:
     return next((_by_language(stage, stat) for stage, stat in first if stage is not None), Counter())
 
 
-def summarize(stages: Stages) -> dict[str, Any]:
-    """Documents in, dropped by reason, kept; in total and per language: each that was read is in one of them."""
+def all_totals(stages: Stages, ran: Iterable[StageRun] = ()) -> dict[str, Totals]:
+    """Stage -> sums over its receipts, of these and of all that ran; read once, as there may be a million of them."""
+    every = {stage.name: stage for stage in [*ran, *stages.named().values()]}
+    return {name: totals(stage) for name, stage in every.items()}
+
+
+def summarize(stages: Stages, sums: dict[str, Totals]) -> dict[str, Any]:
+    """Documents in, dropped by reason, kept; in total and per language: each that was read is in one of them.
+
+    Args:
+        sums: as of `all_totals`.
+    """
     languages: dict[str, dict[str, Any]] = {code: {"documents": n} for code, n in _documents(stages).items()}
     total: dict[str, Any] = {}
     dropped: Counter[str] = Counter()
     if stages.crawl is not None:
-        sums = totals(stages.crawl)
-        total["records"] = sums.rows_in
-        dropped.update(sums.drops)
+        total["records"] = sums[stages.crawl.name].rows_in
+        dropped.update(sums[stages.crawl.name].drops)
     if stages.judges:
         total["judges"] = stages.judges
     if stages.clusters is not None:
@@ -78,17 +89,18 @@ def summarize(stages: Stages) -> dict[str, Any]:
             dropped.update(counts)
         total["kept"] = sum(entry["kept"] for entry in languages.values())
     total["documents"] = sum(entry.get("documents", 0) for entry in languages.values())
-    stage_sums = {name: _stage_sums(stage) for name, stage in stages.named().items()}
+    stage_sums = {name: _stage_sums(sums[stage.name]) for name, stage in stages.named().items()}
+    cascade = {"cascade": stages.cascade} if stages.cascade else {}
     return {
         "total": total,
+        **cascade,
         "dropped": dict(dropped.most_common()),
         "languages": dict(sorted(languages.items())),
         "stages": stage_sums,
     }
 
 
-def _stage_sums(stage: StageRun) -> dict[str, Any]:
-    sums = totals(stage)
+def _stage_sums(sums: Totals) -> dict[str, Any]:
     rows = {"rows_in": sums.rows_in, "accepted": sums.accepted, "rows_out": sums.rows_out}
     return {"units": sums.units, **rows, "unit_seconds": round(sums.seconds, 2)}
 

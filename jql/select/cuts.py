@@ -8,7 +8,6 @@ import numpy as np
 
 from jql.annotator.histogram import BINS, merge, quantile, ranks
 from jql.engine.receipt import Receipt
-from jql.errors import RecipeError
 
 
 @dataclass(frozen=True)
@@ -40,19 +39,6 @@ class Cuts:
             for code, n in sorted(self.counts.items())
         }
         return {"quantile": self.quantile, "heads": self.heads, "languages": languages}
-
-
-def choose_heads(wanted: Iterable[str], known: list[str]) -> list[str]:
-    """The heads that vote.
-
-    Raises:
-        RecipeError: a head the annotator does not have.
-    """
-    heads = list(wanted) or known
-    unknown = [h for h in heads if h not in known]
-    if unknown:
-        raise RecipeError(f"select.heads: the annotator has no head {unknown[0]!r}; it has {', '.join(known)}")
-    return heads
 
 
 def make_cuts(receipts: Iterable[Receipt], heads: list[str], share: float, min_documents: int) -> Cuts:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jql.annotator.annotator import Annotator
+from jql.annotator.heads import choose_heads
 from jql.documents import Documents, document_name, read_documents, repeated_ids
 from jql.engine import storage
 from jql.engine.exchange import read_part
@@ -25,7 +26,7 @@ from jql.errors import RecipeError
 from jql.recipe import Recipe
 from jql.schema import DECISION
 from jql.select.copies import CANDIDATE, CopyWorker, candidates
-from jql.select.cuts import Cuts, choose_heads, make_cuts, mean_ranks, passes
+from jql.select.cuts import Cuts, make_cuts, mean_ranks, passes
 
 VERSION = 1
 
@@ -183,7 +184,7 @@ def run_select(
         raise RecipeError(f"select.by: {wish.by} needs scores; add the annotate stage or set select.by=heuristics")
     cuts = None
     if scores is not None:
-        heads = choose_heads(wish.heads, Annotator.load(recipe.annotate.annotator).heads)
+        heads = choose_heads(wish.heads, Annotator.load(recipe.annotate.annotator).heads, "select.heads")
         cuts = make_cuts(scores.receipts(), heads, wish.quantile, wish.min_documents)
     rules = Rules(wish.by, wish.rule, wish.copy_kept, cuts)
     config = {**wish.deciding(), "language": documents.language}

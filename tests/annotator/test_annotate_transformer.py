@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from annotate_help import DyingWorker, save_annotator
 
+from jql.annotator.annotate import gpus_of
 from jql.annotator.annotator import Annotator
 from jql.documents import Documents
 from jql.engine.progress import console
@@ -73,12 +74,23 @@ def test_every_document_gets_its_own_score_whatever_it_is_packed_with(
     assert table.column("gemma").null_count == 2
 
 
+def test_a_worker_takes_a_gpu_where_there_are_any(annotator, ray_address):
+    def gpus(backend, wish=None, name=annotator):
+        engine = {"backend": backend, "address": ray_address if backend == "ray" else None}
+        made = make_recipe({"stages": ["annotate"], "engine": engine, "annotate": {"annotator": name, "gpus": wish}})
+        return gpus_of(Annotator.load(name), made)
+
+    assert gpus("inline") == gpus("ray") == 0  # the Ray of the tests has none
+    assert gpus("ray", 0.5) == 0.5
+    assert gpus("ray", 0.5, "edu") == 0
+
+
 def test_a_document_that_kills_its_encoder_is_found_and_dropped(documents, annotator, tmp_path, ray_address):
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(annotate_help)
-    rows = pq.read_table(documents / "a.parquet").to_pylist()[:3]
-    rows[1]["text"] += " winter"
+    rows = pq.read_table(documents / "a.parquet").to_pylist()[:2]
+    rows[0]["text"] = "winter " + rows[0]["text"]
     pq.write_table(pa.Table.from_pylist(rows), documents / "a.parquet", row_group_size=2)
     found = Documents.of_path(str(documents), 1000, None)
     settings = {"word": "winter", "annotator": annotator, "batch": 8, "one_copy": False, "language": None}
@@ -87,5 +99,5 @@ def test_a_document_that_kills_its_encoder_is_found_and_dropped(documents, annot
         receipts = list(run.run(stage, found.units).receipts())
     assert receipts[0].drops == {"score_crash": 1}
     table = scores(tmp_path / "run")
-    assert table.column("reason").to_pylist() == [None, "score_crash", None]
-    assert [v is None for v in table.column("gemma").to_pylist()] == [False, True, False]
+    assert table.column("reason").to_pylist() == ["score_crash", None]
+    assert [v is None for v in table.column("gemma").to_pylist()] == [True, False]

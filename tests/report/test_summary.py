@@ -69,7 +69,7 @@ def test_a_run_without_decisions_counts_documents(documents, tmp_path, stages):
 
 
 def test_nothing_ran_yet():
-    assert summarize(Stages()) == {"total": {"documents": 0}, "dropped": {}, "languages": {}, "stages": {}}
+    assert summarize(Stages(), {}) == {"total": {"documents": 0}, "dropped": {}, "languages": {}, "stages": {}}
 
 
 def test_tables_for_a_terminal(documents, tmp_path):

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jql.annotator.heads import choose_heads
 from jql.annotator.histogram import add_by_language, histogram, pack_by_language
 from jql.engine.receipt import Receipt
 from jql.errors import RecipeError
 from jql.select.copies import best_of_each
-from jql.select.cuts import choose_heads, make_cuts, mean_ranks, passes
+from jql.select.cuts import make_cuts, mean_ranks, passes
 
 HEADS = ["a", "b", "c"]
 
@@ -93,9 +94,9 @@ def test_all_keeps_no_more_than_any_head_alone():
 
 
 def test_an_unknown_head_is_named():
-    assert choose_heads((), HEADS) == HEADS
+    assert choose_heads((), HEADS, "select.heads") == HEADS
     with pytest.raises(RecipeError, match=r"select\.heads: the annotator has no head 'd'; it has a, b, c"):
-        choose_heads(["a", "d"], HEADS)
+        choose_heads(["a", "d"], HEADS, "select.heads")
 
 
 def test_the_best_of_a_cluster_most_merit_then_smallest_name_then_first():
