@@ -1,4 +1,4 @@
-"""A tiny annotator on a transformer, and a worker whose encoder dies of a certain word."""
+"""A tiny annotator on a transformer, and a worker that dies of a certain word."""
 
 import os
 from pathlib import Path
@@ -32,15 +32,16 @@ def save_annotator(gte: Path, folder: Path, heads: tuple[str, ...] = ("gemma", "
 
 
 class DyingWorker(AnnotateWorker):
-    """The real worker; its process ends when the encoder reads a word, as by a fault of its kernels."""
+    """The real worker; its process ends when its tokenizer reads a word, as by a fault of its native code."""
 
     def __init__(self, word: str, **settings):
         super().__init__(**settings)
-        model = self.annotator.encoder()._model
-        deadly = set(model.tokenize([word])[0])
+        encoder = self.annotator.encoder()
+        cut = encoder._cut
 
-        def fault(module, args, kwargs):
-            if deadly <= set(kwargs["input_ids"].flatten().tolist()):
+        def fault(texts):
+            if any(word in text for text in texts):
                 os._exit(3)
+            return cut(texts)
 
-        model._net.register_forward_pre_hook(fault, with_kwargs=True)
+        encoder._cut = fault

@@ -1,14 +1,19 @@
 """The annotate stage: aligned side tables without text, reasons instead of scores, one copy of a cluster if asked."""
 
+import annotate_help
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from annotate_help import DyingWorker
 
 from jql.annotator.annotator import Annotator
 from jql.annotator.histogram import merge
+from jql.documents import Documents
 from jql.engine.progress import console
+from jql.engine.run import Run
+from jql.engine.stage import Stage
 from jql.pipeline import run_recipe
-from jql.recipe import make_recipe
+from jql.recipe import Engine, make_recipe
 
 LONG = "The sea rises and falls twice a day because the Moon pulls on the water; harbours print tables of tides every single year. "
 
@@ -80,3 +85,20 @@ def test_histograms_count_one_document_of_each_cluster(documents, tmp_path):
     scored = [r is None for r in scores.column("reason").to_pylist()]
     first = clusters.column("representative").to_pylist()
     assert merge(packed).sum() == sum(bool(f) and s for f, s in zip(first, scored, strict=True))
+
+
+def test_a_document_that_kills_its_process_is_found_and_dropped(tmp_path, ray_address):
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(annotate_help)
+    table = pa.table({"text": ["a winter of " + LONG, LONG], "language": ["eng_Latn"] * 2})
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = Documents.of_path(str(tmp_path / "a.parquet"), 1000, None)
+    settings = {"word": "winter", "annotator": "edu", "batch": 8, "one_copy": False, "language": None}
+    stage = Stage("annotate", 1, {}, {"d": found.mark}, DyingWorker, settings, "aligned", "score_crash")
+    with Run(str(tmp_path / "run"), Engine(backend="ray", address=ray_address, workers=1), console(quiet=True)) as run:
+        receipts = list(run.run(stage, found.units).receipts())
+    assert receipts[0].drops == {"score_crash": 1}
+    table = tables(tmp_path / "run", "annotate")
+    assert table.column("reason").to_pylist() == ["score_crash", None]
+    assert [v is None for v in table.column("edu").to_pylist()] == [True, False]

@@ -1,20 +1,16 @@
-"""The annotate stage with a transformer: parts and batches flow through packs, a page that kills is found."""
+"""The annotate stage with a transformer: parts and batches flow through packs, workers take GPUs where there are any."""
 
-import annotate_help
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from annotate_help import DyingWorker, save_annotator
+from annotate_help import save_annotator
 
 from jql.annotator.annotate import gpus_of
 from jql.annotator.annotator import Annotator
-from jql.documents import Documents
 from jql.engine.progress import console
-from jql.engine.run import Run
-from jql.engine.stage import Stage
 from jql.pipeline import run_recipe
-from jql.recipe import Engine, make_recipe
+from jql.recipe import make_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = ["the", "sea", "rises", "twice", "a", "day", "because", "of", "light", "and", "river", "school"]
@@ -83,21 +79,3 @@ def test_a_worker_takes_a_gpu_where_there_are_any(annotator, ray_address):
     assert gpus("inline") == gpus("ray") == 0  # the Ray of the tests has none
     assert gpus("ray", 0.5) == 0.5
     assert gpus("ray", 0.5, "edu") == 0
-
-
-def test_a_document_that_kills_its_encoder_is_found_and_dropped(documents, annotator, tmp_path, ray_address):
-    from ray import cloudpickle
-
-    cloudpickle.register_pickle_by_value(annotate_help)
-    rows = pq.read_table(documents / "a.parquet").to_pylist()[:2]
-    rows[0]["text"] = "winter " + rows[0]["text"]
-    pq.write_table(pa.Table.from_pylist(rows), documents / "a.parquet", row_group_size=2)
-    found = Documents.of_path(str(documents), 1000, None)
-    settings = {"word": "winter", "annotator": annotator, "batch": 8, "one_copy": False, "language": None}
-    stage = Stage("annotate", 1, {}, {"d": found.mark}, DyingWorker, settings, "aligned", "score_crash")
-    with Run(str(tmp_path / "run"), Engine(backend="ray", address=ray_address, workers=1), console(quiet=True)) as run:
-        receipts = list(run.run(stage, found.units).receipts())
-    assert receipts[0].drops == {"score_crash": 1}
-    table = scores(tmp_path / "run")
-    assert table.column("reason").to_pylist() == ["score_crash", None]
-    assert [v is None for v in table.column("gemma").to_pylist()] == [True, False]
