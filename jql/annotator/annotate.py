@@ -25,6 +25,8 @@ from jql.schema import score_schema
 VERSION = 1
 PART_ROWS = 8_192
 """Rows that are read at a time."""
+BATCH_CHARS = 1_000_000
+"""Characters of a batch: a CPU's core takes some minutes for them, and the watch over a batch is half an hour."""
 HELD_BACK = "cascade"
 """Reason of a document whose first score says that the annotator would not keep it."""
 
@@ -100,8 +102,7 @@ class AnnotateWorker:
 
         def batches() -> Iterator[tuple[list[str], list[str]]]:
             for part, texts in self._parts(unit, guard):
-                cuts = range(self.batch, len(part.rows), self.batch)
-                batched = np.split(part.rows, list(cuts))
+                batched = batches_of(part.rows, [len(texts[row]) for row in part.rows], self.batch)
                 part.left = len(batched)
                 for rows in batched:  # one without rows, too: its part must come out
                     on_the_way.append((part, rows))
@@ -163,6 +164,19 @@ class AnnotateWorker:
         table = storage.read_table(unit.payload["sample"], ["row", *self.annotator.heads])
         points = np.stack([table.column(head).to_numpy() for head in self.annotator.heads], axis=1)
         return dict(zip(table.column("row").to_pylist(), points, strict=True))
+
+
+def batches_of(rows: np.ndarray, chars: list[int], most: int) -> list[np.ndarray]:
+    """Rows in batches of at most `most` texts and about BATCH_CHARS characters; without rows, one empty batch."""
+    batches: list[list[int]] = [[]]
+    together = 0
+    for row, length in zip(rows.tolist(), chars, strict=True):
+        if batches[-1] and (len(batches[-1]) == most or together + length > BATCH_CHARS):
+            batches.append([])
+            together = 0
+        batches[-1].append(row)
+        together += length
+    return [np.array(batch, np.int64) for batch in batches]
 
 
 def _table(part: Part, heads: list[str]) -> pa.Table:

@@ -22,8 +22,7 @@ from jql.annotator.features import Features
 from jql.annotator.heads import Heads
 from jql.encoder.encoder import Encoder, EncoderSpec, load_encoder, refuse_other
 from jql.engine import storage
-from jql.engine.fingerprint import digest_of, identify_file
-from jql.engine.node_cache import once_per_node
+from jql.engine.node_cache import fetched
 from jql.errors import DataError, InputError
 from jql.paths import annotators_dir
 
@@ -207,10 +206,4 @@ def _fetch_once(address: str) -> Path:
     names = [name for name in storage.find(address) if name in FILES]
     if "annotator.json" not in names:
         raise InputError(f"annotator {address}: no annotator.json there; check the address")
-    marks = [identify_file(storage.join(address, name)) for name in names]
-
-    def fetch(folder: Path) -> None:
-        for name in names:
-            (folder / name).write_bytes(storage.read_bytes(storage.join(address, name)))
-
-    return once_per_node(f"annotator-{digest_of(marks)}", fetch)
+    return fetched(address, names)

@@ -113,6 +113,8 @@ class Device:
 
         if self.kind == "cuda":
             torch.cuda.empty_cache()
+        elif hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)
 
 
 def out_of_memory(error: BaseException) -> bool:

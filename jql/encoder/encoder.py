@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from jql.encoder.chunks import Long
+from jql.engine import storage
+from jql.engine.node_cache import fetched
 from jql.errors import DataError, InputError
 
 Kind = Literal["static", "sentence-transformers", "transformer"]
@@ -30,7 +32,7 @@ class EncoderSpec:
     """What decides the embeddings; an annotator only fits the spec it was trained with.
 
     Attributes:
-        model: a folder or a Hugging Face hub id.
+        model: a folder, local or remote (s3://), or a Hugging Face hub id.
         revision: the hub's commit, or `folder_revision` of a folder; "" is not pinned, and a loaded encoder's spec
             always has the one that was found.
         pooling: token vectors to one: their mean, the first ("cls"), or the last. Of kind "sentence-transformers" the
@@ -202,6 +204,20 @@ def folder_revision(folder: Path) -> str:
             while block := file.read(1 << 22):
                 digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def local_model(model: str) -> str:
+    """The folder or hub id of a model; of a remote folder, the copy in this node's cache.
+
+    Raises:
+        InputError: there is nothing at the address.
+    """
+    if storage.is_local(model):
+        return model
+    names = storage.find(model)
+    if not names:
+        raise InputError(f"encoder {model}: nothing there; check the address")
+    return str(fetched(model, names))
 
 
 def pinned_revision(spec: EncoderSpec) -> str:

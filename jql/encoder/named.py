@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from jql.encoder.chunks import Long
-from jql.encoder.encoder import NAMED, EncoderSpec
+from jql.encoder.encoder import NAMED, EncoderSpec, local_model
 from jql.encoder.static import MODULE, shipped_encoders, static_spec
 from jql.errors import InputError
 
@@ -19,7 +19,7 @@ def encoder_spec(name: str, long: Long = "truncate") -> EncoderSpec:
     if name in NAMED:
         return replace(NAMED[name], long=long)
     shipped = shipped_encoders()
-    if name in shipped or _is_static(Path(name)):
+    if name in shipped or _is_static(Path(local_model(name))):
         return static_spec(name, long)
     if "/" not in name and not Path(name).is_dir():
         raise InputError(
@@ -43,7 +43,7 @@ def _sentence_spec(name: str, long: Long) -> EncoderSpec:
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     try:
-        model = SentenceTransformer(name, device="cpu")
+        model = SentenceTransformer(local_model(name), device="cpu")
     except (OSError, ValueError) as error:
         raise InputError(f"encoder {name}: cannot be loaded as a sentence-transformers model ({error})") from error
     modes = [str(module.pooling_mode) for module in model if isinstance(module, Pooling)]

@@ -3,13 +3,16 @@
 Shape letters: T tokens of a pack, N sequences, D dimensions.
 """
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jql.encoder.attention import register
+from jql.encoder.device import out_of_memory
 from jql.encoder.last_layer import has_last_layer, keep_pooled
 from jql.encoder.packing import fill, positions_of, starts_of
+from jql.errors import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -56,27 +59,40 @@ class PackedForward:
         starts = starts_of(layout)
         ids = np.zeros(starts[-1], np.int64)
         ids[: sum(lengths)] = np.concatenate([np.asarray(s, np.int64) for s in sequences])
-        self._compile_when_warm()
         places = self._device.put(starts)
-        run = self._run if shape or not self.fixed else self._net
-        hidden: torch.Tensor = run(
-            input_ids=self._device.put(ids[None]),
-            position_ids=self._device.put(positions_of(layout, self._first)[None]),
-            cu_seq_lens_q=places,
-            max_length_q=self._longest,
-        ).last_hidden_state[0]
+        inputs = {
+            "input_ids": self._device.put(ids[None]),
+            "position_ids": self._device.put(positions_of(layout, self._first)[None]),
+            "cu_seq_lens_q": places,
+            "max_length_q": self._longest,
+        }
+        found = self._compiled(inputs) if shape else self._net(**inputs)
+        hidden: torch.Tensor = found.last_hidden_state[0]
         if self._pooling is None:
             return hidden[: sum(lengths)].float()
         if self._pooling == "done":
             return hidden[: len(lengths)].float()
         return pool_packed(hidden, places[: len(lengths) + 1].long(), self._pooling)
 
-    def _compile_when_warm(self) -> None:
-        self._seen += 1
-        if self.fixed and self._seen == WARM_PACKS:
-            import torch
+    def _compiled(self, inputs: dict[str, Any]) -> Any:
+        """What the model gives: as it is for the first packs, then as one graph for each of the fixed shapes."""
+        import torch
 
+        self._seen += 1
+        if self._seen == WARM_PACKS:
             self._run = torch.compile(self._net, dynamic=False)
+        if self._run is self._net:
+            return self._net(**inputs)
+        # How many sequences there are differs from pack to pack, and decides how much a GPU has to start.
+        torch._dynamo.maybe_mark_dynamic(inputs["cu_seq_lens_q"], 0)
+        try:
+            return self._run(**inputs)
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            warnings.warn(f"the encoder runs uncompiled, which is slower: {one_line(error)}", stacklevel=2)
+            self._run = self._net
+            return self._net(**inputs)
 
 
 def pool_packed(hidden_TD: "torch.Tensor", starts_N1: "torch.Tensor", pooling: str) -> "torch.Tensor":

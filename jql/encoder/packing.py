@@ -9,9 +9,6 @@ import numpy as np
 
 OPEN = 8
 """Packs that are filled at a time: of web texts, 690 tokens on average, packs of 64k are then 99.9 % full."""
-TOKENS_A_SLOT = 32
-"""A pack has room for one sequence for so many of its tokens, so that arrays of starts have a fixed size."""
-
 Key = TypeVar("Key")
 
 
@@ -27,7 +24,7 @@ class Packer(Generic[Key]):
         """Take a sequence in; the fullest pack, if it had to leave to make room."""
         if tokens >= self.budget:
             return [key]
-        fitting = [i for i, (used, keys) in enumerate(self._packs) if self._has_room(used, keys, tokens)]
+        fitting = [i for i, (used, _) in enumerate(self._packs) if used + tokens <= self.budget]
         if fitting:  # best fit
             best = max(fitting, key=lambda i: self._packs[i][0])
             used, keys = self._packs[best]
@@ -47,14 +44,6 @@ class Packer(Generic[Key]):
         self._packs = []
         return packs
 
-    def _has_room(self, used: int, keys: list[Key], tokens: int) -> bool:
-        return used + tokens <= self.budget and len(keys) < slots(self.budget)
-
-
-def slots(tokens: int) -> int:
-    """Most sequences of a pack of so many tokens."""
-    return max(1, tokens // TOKENS_A_SLOT)
-
 
 def starts_of(lengths: list[int]) -> np.ndarray:
     """int32 (N + 1,): where each sequence of a pack starts, and where the last one ends."""
@@ -69,21 +58,16 @@ def positions_of(lengths: list[int], first: int = 0) -> np.ndarray:
 
 
 def fill(lengths: list[int], tokens: int, longest: int) -> list[int]:
-    """Lengths of a pack that is filled up to a fixed shape: so many tokens, the last ones in filler sequences.
+    """Lengths of a pack that is filled up to so many tokens: the last sequences are filler, the very last may be empty.
 
     Args:
-        lengths: of the sequences, at most `slots(tokens)`.
         longest: most tokens of a filler sequence.
-
-    Returns:
-        A list whose length and sum depend on `tokens` and `longest` alone; some of its sequences are empty.
 
     Raises:
         ValueError: they do not fit.
     """
     left = tokens - sum(lengths)
-    if left < 0 or len(lengths) > slots(tokens):
+    if left < 0:
         raise ValueError(f"{len(lengths)} sequences of {sum(lengths)} tokens do not fit into a pack of {tokens}")
     whole, rest = divmod(left, longest)
-    empty = slots(tokens) - len(lengths) + tokens // longest - whole
-    return [*lengths, *[longest] * whole, rest, *[0] * empty]
+    return [*lengths, *[longest] * whole, rest]

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from jql.encoder.chunks import Long, cut, normalise
-from jql.encoder.encoder import EncoderSpec, clean_text, folder_revision, pinned_revision
+from jql.encoder.encoder import EncoderSpec, clean_text, folder_revision, local_model, pinned_revision
 from jql.encoder.vocabulary import piece_cutter
 from jql.errors import DataError, InputError, one_line
 from jql.paths import encoders_dir
@@ -40,6 +40,7 @@ def find_static(model: str) -> Path:
     shipped = shipped_encoders()
     if model in shipped:
         return shipped[model]
+    model = local_model(model)
     if (Path(model) / "modules.json").is_file():
         return Path(model)
     raise InputError(f"encoder {model!r}: no such folder, and not one that comes with jql ({', '.join(shipped)})")

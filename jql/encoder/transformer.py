@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from jql.encoder.checkpoints import hub_commit
 from jql.encoder.chunks import cut, normalise, pool_chunks, token_batches
 from jql.encoder.device import Device, out_of_memory
-from jql.encoder.encoder import EncoderSpec, clean_text, pinned_revision
+from jql.encoder.encoder import EncoderSpec, clean_text, local_model, pinned_revision
 from jql.encoder.models import Model, PlainModel, SentenceModel
 from jql.encoder.packing import Packer
 from jql.engine.ahead import ahead
@@ -76,11 +76,13 @@ class TransformerEncoder:
         self._device = Device(device)
         self.budget = self._device.tokens
         made = SentenceModel if spec.kind == "sentence-transformers" else PlainModel
+        address, spec = spec.model, replace(spec, model=local_model(spec.model))
         pinned = pinned_revision(spec)
         if not Path(spec.model).is_dir():
             # All files of one commit, the one that is written down.
             pinned = hub_commit(spec.model, pinned)
-        self.spec = spec = replace(spec, revision=pinned)
+        spec = replace(spec, revision=pinned)
+        self.spec = replace(spec, model=address)
         try:
             self._model: Model = made(spec, self._device, trust_remote_code)
         except (InputError, DataError):

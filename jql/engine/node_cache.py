@@ -3,10 +3,13 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from filelock import FileLock
+
+from jql.engine import storage
+from jql.engine.fingerprint import digest_of, identify_file
 
 
 def once_per_node(key: str, make: Callable[[Path], None]) -> Path:
@@ -32,3 +35,17 @@ def once_per_node(key: str, make: Callable[[Path], None]) -> Path:
                 shutil.rmtree(fresh, ignore_errors=True)
                 raise
     return target
+
+
+def fetched(address: str, names: Sequence[str]) -> Path:
+    """A copy of files of a remote folder (s3://, https://) in this node's cache; another one once they change."""
+    marks = [identify_file(storage.join(address, name)) for name in names]
+
+    def fetch(folder: Path) -> None:
+        for name in names:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fs, inner = storage.filesystem(storage.join(address, name))
+            fs.get_file(inner, str(target))
+
+    return once_per_node(f"fetched-{digest_of(marks)}", fetch)

@@ -59,6 +59,8 @@ class UnitActor:
             self.worker, self.job = None, None
             with contextlib.suppress(OSError):  # a node without that folder still serves absolute paths
                 os.chdir(job.cwd)
+            if not job.stage.gpus:  # tokenizers would take all cores of the node, for each of its workers
+                os.environ.setdefault("RAYON_NUM_THREADS", str(max(1, round(job.stage.cpus))))
             try:
                 self.worker = job.stage.factory(**job.stage.settings)
             except JqlError as error:

@@ -284,7 +284,9 @@ def test_what_cannot_be_is_refused(gte, checkpoints, tmp_path):
             JQLAnnotator(device_overwrite=device)
     with pytest.raises(InputError, match=r"none.ckpt: no such file; name the .ckpt file of a head"):
         list(JQLAnnotator(str(gte), {"a": str(tmp_path / "none.ckpt")})(documents()))
-    with pytest.raises(DataError, match=r"gemma.ckpt: head gemma reads 32 dimensions, jinaai/jina-embeddings-v3 has 1024"):
+    with pytest.raises(
+        DataError, match=r"gemma.ckpt: head gemma reads 32 dimensions, jinaai/jina-embeddings-v3 has 1024"
+    ):
         list(JQLAnnotator("jinaai/jina-embeddings-v3", checkpoints)(documents()))
     with pytest.raises(InputError, match="annotator 'nobody': no such folder, and not one that comes with jql"):
         list(JQLAnnotator(annotator="nobody")(documents()))

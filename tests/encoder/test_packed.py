@@ -13,7 +13,7 @@ from jql.encoder import attention
 from jql.encoder.device import Device, out_of_memory
 from jql.encoder.encoder import load_encoder
 from jql.encoder.packed import PackedForward, can_pack, pool_packed
-from jql.encoder.packing import fill, starts_of
+from jql.encoder.packing import starts_of
 from jql.errors import InputError, JqlError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -138,12 +138,29 @@ def test_one_graph_serves_all_packs_of_a_shape(monkeypatch):
     with torch.inference_mode():
         seen = []
         for total in (100, 200, 128, 50, 256, 130):
-            lengths = draw.multinomial(total - 3, [1 / 3] * 3) + 1
+            count = int(draw.integers(2, 9))
+            lengths = draw.multinomial(total - count, [1 / count] * count) + 1
             forward([draw.integers(4, 120, min(n, 64)).tolist() for n in lengths])
             seen.append(counters["stats"]["unique_graphs"])
     assert seen[1] > seen[0] and set(seen[2:]) == {seen[1]}
     dynamo.reset()
-    assert len(fill([3], 128, 64)) == len(fill([30, 30, 30], 128, 64))
+
+
+def test_a_machine_that_cannot_compile_runs_the_model_as_it_is():
+    net, draw = make_net("gte"), np.random.default_rng(0)
+    forward = PackedForward(net, CPU, 64, "mean", (128,))
+    sequences = [draw.integers(4, 120, n).tolist() for n in (30, 5, 61)]
+
+    def broken(graph, inputs):
+        raise RuntimeError("no C compiler")
+
+    with torch.inference_mode():
+        expected = forward(sequences)
+        forward._run = torch.compile(net, dynamic=False, backend=broken)
+        with pytest.warns(UserWarning, match="the encoder runs uncompiled, which is slower: .*no C compiler"):
+            assert torch.equal(forward(sequences), expected)
+        assert torch.equal(forward(sequences), expected)
+    torch._dynamo.reset()
 
 
 def test_a_sentence_transformers_model_is_packed_and_means_the_same(bert):

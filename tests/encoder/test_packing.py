@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jql.encoder.packing import Packer, fill, positions_of, slots, starts_of
+from jql.encoder.packing import Packer, fill, positions_of, starts_of
 
 
 def packs_of(lengths, budget, open_packs=8):
@@ -19,7 +19,7 @@ def test_every_sequence_is_in_one_pack_within_the_budget(lengths, budget, open_p
     packs = packs_of(lengths, budget, open_packs)
     assert sorted(i for pack in packs for i in pack) == list(range(len(lengths)))
     for pack in packs:
-        assert pack and len(pack) <= slots(budget)
+        assert pack
         assert sum(lengths[i] for i in pack) <= budget or len(pack) == 1
 
 
@@ -34,21 +34,17 @@ def test_a_flushed_packer_is_empty():
     assert packer.add("a", 4) is None and packer.flush() == [["a"]] and packer.flush() == []
 
 
-@given(st.data())
-def test_filled_packs_have_one_shape_and_keep_their_sequences(data):
-    tokens, longest = data.draw(st.integers(32, 500)), data.draw(st.integers(1, 200))
-    lengths = data.draw(st.lists(st.integers(1, 30), max_size=slots(tokens)).filter(lambda x: sum(x) <= tokens))
+@given(st.lists(st.integers(1, 30), max_size=15), st.integers(0, 300), st.integers(1, 200))
+def test_filled_packs_have_their_tokens_and_keep_their_sequences(lengths, more, longest):
+    tokens = sum(lengths) + more
     filled = fill(lengths, tokens, longest)
-    assert filled[: len(lengths)] == lengths and sum(filled) == tokens
+    assert filled[: len(lengths)] == lengths and sum(filled) == tokens and len(filled) > len(lengths)
     assert max(filled[len(lengths) :]) <= longest
-    assert len(filled) == len(fill([], tokens, longest))
 
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="2 sequences of 70 tokens do not fit into a pack of 64"):
         fill([35, 35], 64, 10)
-    with pytest.raises(ValueError, match="3 sequences of 3 tokens do not fit"):
-        fill([1, 1, 1], 64, 10)
 
 
 @given(st.lists(st.integers(0, 20), max_size=20), st.integers(0, 3))

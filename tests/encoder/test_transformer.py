@@ -14,6 +14,7 @@ from encoder_help import (
 )
 
 from jql.encoder.encoder import EncoderSpec, folder_revision, load_encoder
+from jql.engine import storage
 from jql.errors import DataError, InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -176,3 +177,13 @@ def test_a_model_that_is_nowhere_is_named(tmp_path):
             InputError, match=r"encoder no/such: cannot be loaded .*expected a whole model folder or the id of"
         ):
             load_encoder(spec_of("no/such", kind=kind))
+
+
+def test_a_remote_model_is_fetched_to_the_node(gte, s3):
+    for file in sorted(gte.iterdir()):
+        storage.put(f"{s3}/models/gte/{file.name}", file.read_bytes())
+    remote, here = load_encoder(spec_of(f"{s3}/models/gte")), load_encoder(spec_of(gte))
+    assert remote.spec == replace(here.spec, model=f"{s3}/models/gte")
+    assert np.array_equal(remote.encode(TEXTS), here.encode(TEXTS))
+    with pytest.raises(InputError, match=r"encoder s3://jql-test/models/none: nothing there; check the address"):
+        load_encoder(spec_of(f"{s3}/models/none"))
