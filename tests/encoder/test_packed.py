@@ -261,11 +261,11 @@ import resource, sys
 import numpy as np
 from jql.encoder.encoder import EncoderSpec, load_encoder
 encoder = load_encoder(EncoderSpec("transformer", sys.argv[1], "", "cls", 4096, "float32", False, "", 32, "truncate"))
-texts = ["light river school " * 40] * 150
+texts = ["light river school " * 40] * 300
 first = encoder.encode(texts)
 encoder.budget = whole = 1 << 19
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (held + (48 << 20),) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (held + (96 << 20),) * 2)
 again = encoder.encode(texts)
 assert np.allclose(first, again, atol=1e-5)
 assert encoder.budget < whole, encoder.budget
@@ -274,7 +274,7 @@ print("budget", encoder.budget)
 
 
 def test_a_process_that_may_not_have_more_memory_goes_on_with_less(gte):
-    """The operating system refuses: 80,000 tokens in one pack want more than the 48 MB that are left."""
+    """The operating system refuses: 160,000 tokens in one pack want more than the 96 MB that are left."""
     done = subprocess.run(
         [sys.executable, "-c", REAL, str(gte)], capture_output=True, text=True, timeout=120, env=_one_thread_env()
     )
