@@ -12,7 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jql.engine.attempt import Outcome, attempt_unit
 from jql.engine.ledger import Ledger, Task
@@ -20,7 +20,9 @@ from jql.engine.plan import Plan, Unit
 from jql.engine.preflight import alive_nodes, cause_of, check_room
 from jql.engine.stage import Guard, Stage, Worker
 from jql.errors import JqlError, StopError, one_line
-from jql.recipe import Engine
+
+if TYPE_CHECKING:  # every actor imports this module, and need not wait for pydantic
+    from jql.recipe import Engine
 
 HARD = 3.0  # the process is ended after this many times document_s; Python code was asked to stop after one
 QUEUE = 2  # units at an actor where units are short: one runs and one waits, so that no actor idles for a round trip
@@ -123,7 +125,7 @@ def start_ray(address: str | None, workers: int | None) -> None:
         ) from error
 
 
-def cluster_gpus(engine: Engine) -> float:
+def cluster_gpus(engine: "Engine") -> float:
     """GPUs of the cluster that stages run on; 0 for the inline backend, whose workers find a GPU by themselves.
 
     Raises:

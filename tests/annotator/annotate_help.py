@@ -1,11 +1,9 @@
-"""A tiny annotator on a transformer, and a worker that dies of a certain word."""
+"""A tiny annotator on a transformer."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from jql.annotator.annotate import AnnotateWorker
 from jql.annotator.annotator import Annotator
 from jql.annotator.features import Features
 from jql.annotator.heads import Heads
@@ -29,19 +27,3 @@ def save_annotator(gte: Path, folder: Path, heads: tuple[str, ...] = ("gemma", "
         card="tiny\n",
     ).save(folder)
     return str(folder)
-
-
-class DyingWorker(AnnotateWorker):
-    """The real worker; its process ends when its tokenizer reads a word, as by a fault of its native code."""
-
-    def __init__(self, word: str, **settings):
-        super().__init__(**settings)
-        encoder = self.annotator.encoder()
-        cut = encoder._cut
-
-        def fault(texts):
-            if any(word in text for text in texts):
-                os._exit(3)
-            return cut(texts)
-
-        encoder._cut = fault

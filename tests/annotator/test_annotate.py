@@ -1,19 +1,17 @@
 """The annotate stage: aligned side tables without text, reasons instead of scores, one copy of a cluster if asked."""
 
-import annotate_help
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from annotate_help import DyingWorker
 
+from jql.annotator.annotate import AnnotateWorker
 from jql.annotator.annotator import Annotator
 from jql.annotator.histogram import merge
 from jql.documents import Documents
 from jql.engine.progress import console
-from jql.engine.run import Run
-from jql.engine.stage import Stage
+from jql.engine.stage import Guard
 from jql.pipeline import run_recipe
-from jql.recipe import Engine, make_recipe
+from jql.recipe import make_recipe
 
 LONG = "The sea rises and falls twice a day because the Moon pulls on the water; harbours print tables of tides every single year. "
 
@@ -87,18 +85,26 @@ def test_histograms_count_one_document_of_each_cluster(documents, tmp_path):
     assert merge(packed).sum() == sum(bool(f) and s for f, s in zip(first, scored, strict=True))
 
 
-def test_a_document_that_kills_its_process_is_found_and_dropped(tmp_path, ray_address):
-    from ray import cloudpickle
+def test_rows_that_kill_are_not_looked_at_and_a_probe_looks_at_its_rows_only(tmp_path):
+    """What the engine's search for a killing document asks of the worker; tests/engine has the deaths themselves."""
+    texts = ["a winter of " + LONG, LONG, LONG * 2, "another winter"]
+    pq.write_table(pa.table({"text": texts, "language": ["eng_Latn"] * 4}), tmp_path / "a.parquet", row_group_size=1)
+    [unit] = Documents.of_path(str(tmp_path / "a.parquet"), 1000, None).units()
+    worker = AnnotateWorker("edu", 2, False, None)
+    seen = []
+    encoder = worker.annotator.encoder()
+    cut = encoder._cut
+    encoder._cut = lambda found: seen.extend(found) or cut(found)
 
-    cloudpickle.register_pickle_by_value(annotate_help)
-    table = pa.table({"text": ["a winter of " + LONG, LONG], "language": ["eng_Latn"] * 2})
-    pq.write_table(table, tmp_path / "a.parquet")
-    found = Documents.of_path(str(tmp_path / "a.parquet"), 1000, None)
-    settings = {"word": "winter", "annotator": "edu", "batch": 8, "one_copy": False, "language": None}
-    stage = Stage("annotate", 1, {}, {"d": found.mark}, DyingWorker, settings, "aligned", "score_crash")
-    with Run(str(tmp_path / "run"), Engine(backend="ray", address=ray_address, workers=1), console(quiet=True)) as run:
-        receipts = list(run.run(stage, found.units).receipts())
-    assert receipts[0].drops == {"score_crash": 1}
-    table = tables(tmp_path / "run", "annotate")
-    assert table.column("reason").to_pylist() == ["score_crash", None]
-    assert [v is None for v in table.column("edu").to_pylist()] == [True, False]
+    def tables(guard):
+        seen.clear()
+        output = worker(unit, guard)
+        return pa.concat_tables(output.tables[""][1]), output
+
+    table, output = tables(Guard(poison={0: "score_crash", 3: "score_crash"}))
+    assert table.column("reason").to_pylist() == ["score_crash", None, None, "score_crash"]
+    assert [v is None for v in table.column("edu").to_pylist()] == [True, False, False, True]
+    assert output.drops == {"score_crash": 2} and output.rows_in == 4
+    assert len(seen) == 2 and not any("winter" in text for text in seen)
+    _, output = tables(Guard(start=1, stop=2))
+    assert len(seen) == 1 and output.rows_in == 4

@@ -86,7 +86,8 @@ def run_label(run: str, port: int = 0, open_browser: bool = True, rater: str | N
                 timeout_graceful_shutdown=2,
             )
             uvicorn.Server(config).run(sockets=[server])
-    except KeyboardInterrupt:
-        typer.echo("stopped")
+    except KeyboardInterrupt:  # not always: an interrupt may end the server's loop without leaving it
+        pass
     finally:
         store.close()
+    typer.echo("stopped")
