@@ -70,7 +70,7 @@ def test_killed_driver_inline(crawl: Path, tmp_path: Path, undisturbed: dict[str
 
 
 def test_killed_driver_on_ray(crawl: Path, tmp_path: Path, undisturbed: dict[str, str], ray_address: str) -> None:
-    line = command(crawl, tmp_path / "run", f"engine.address={ray_address}")
+    line = command(crawl, tmp_path / "run", f"engine.address={ray_address}", "engine.workers=2")
     kill_after(line, tmp_path / "run", "crawl", 5)
     again = subprocess.run(line, check=True, capture_output=True, text=True).stderr
     check_before(again, "crawl")
