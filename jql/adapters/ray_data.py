@@ -11,8 +11,6 @@ from jql.annotator.annotator import Annotator
 from jql.errors import InputError
 from jql.languages import canonical_language
 
-ROWS = 256  # of a batch that are tokenized while those before are encoded
-
 
 class Annotate:
     """Adds a float32 column for each head to a batch, in points of the rubric; the annotator is loaded once an actor.
@@ -79,11 +77,10 @@ class Annotate:
         texts = read[self.text]
         rows = np.array([i for i, text in enumerate(texts) if not why_no_score(text)], np.int64)
         codes = [canonical_language(str(code)) for code in read[self.language]] if self.language else None
-        slices = [rows[at : at + ROWS] for at in range(0, len(rows), ROWS)]
-        stream = self.annotator.stream(
-            ([texts[r] for r in part], None if codes is None else [codes[r] for r in part]) for part in slices
-        )
-        points_NH = np.full((len(texts), len(self.annotator.heads)), np.nan, np.float32)
-        for part, points in zip(slices, stream, strict=True):
-            points_NH[part] = points
-        return [(self.prefix + head, points_NH[:, i].copy()) for i, head in enumerate(self.annotator.heads)]
+        points = self.annotator.score([texts[r] for r in rows], None if codes is None else [codes[r] for r in rows])
+        found = []
+        for head, points_R in points.items():
+            points_N = np.full(len(texts), np.nan, np.float32)
+            points_N[rows] = points_R
+            found.append((self.prefix + head, points_N))
+        return found

@@ -92,7 +92,7 @@ class AnnotateWorker:
 
     def __call__(self, unit: Unit, guard: Guard) -> Output:
         """SCORE rows, one for every document; histograms count one document of each cluster."""
-        output = Output(stats=Counts().to_stats([]))
+        output = Output()
         output.tables[""] = (score_schema(self.annotator.heads), self._tables(unit, guard, output))
         return output
 
@@ -117,8 +117,8 @@ class AnnotateWorker:
                 counts.add(part)
                 output.rows_in += len(part.reasons)
                 output.drops.update(reason for reason in part.reasons if reason)
-                output.stats = counts.to_stats(heads)
                 yield _table(part, heads)
+        output.stats = counts.to_stats(heads)
 
     def _parts(self, unit: Unit, guard: Guard) -> Iterator[tuple[Part, list[str]]]:
         """The parts of a unit and their texts, in order; read when they are asked for."""

@@ -7,12 +7,13 @@ annotate          per document unit   SCORE of the big annotator, reason `cascad
 """
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from jql.annotator.annotate import AnnotateWorker, annotate_stage, representatives
+from jql.annotator.annotate import annotate_stage, representatives
 from jql.annotator.annotator import Annotator
 from jql.annotator.cascade_bound import Bound, bound_of, loss_at
 from jql.annotator.heads import choose_heads
@@ -85,7 +86,8 @@ def rates_of(first: StageRun, head: str, sample: int) -> dict[str, float]:
 
 def bounds_of(sample: StageRun, heads: list[str], wish: Cascade) -> dict[str, Bound]:
     """Language -> threshold and bound."""
-    table = pa.concat_tables([t for t in sample.tables(columns=["language", "before", *heads])] or [_empty(heads)])
+    columns = ["language", "before", *heads]
+    table = pa.concat_tables([sample_schema(heads).empty_table().select(columns), *sample.tables(columns=columns)])
     languages = np.array(table.column("language").to_pylist(), object)
     before = table.column("before").to_numpy()
     points = np.stack([table.column(head).to_numpy() for head in heads], axis=1)
@@ -96,10 +98,6 @@ def bounds_of(sample: StageRun, heads: list[str], wish: Cascade) -> dict[str, Bo
             before[rows], points[rows], wish.quantile, wish.rule, wish.loss, wish.confidence, slack=BIN_WIDTH
         )
     return found
-
-
-def _empty(heads: list[str]) -> pa.Table:
-    return sample_schema(heads).empty_table().select(["language", "before", *heads])
 
 
 def run_cascade(
@@ -146,16 +144,11 @@ def run_cascade(
     )
     bounds = bounds_of(sampled, heads, wish)
     thresholds = {code: bound.threshold for code, bound in bounds.items() if bound.threshold is not None}
-    stage = Stage(
-        name="annotate",
-        version=big.version,
+    stage = replace(
+        big,
         config={**big.config, "cascade": {**wish.deciding(), "head": head, "thresholds": digest_of(thresholds)}},
         inputs={**inputs, "sample": sampled.mark()},
-        factory=AnnotateWorker,
         settings={**big.settings, "head": head, "thresholds": thresholds},
-        law=big.law,
-        crash=big.crash,
-        gpus=big.gpus,
     )
     scores = run.run(stage, lambda: documents.beside(clusters=clusters, first=everything, sample=sampled))
     told = {**wish.model_dump(mode="json"), "head": head, "heads": heads, "before": second.name}

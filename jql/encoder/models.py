@@ -11,7 +11,7 @@ import numpy as np
 from jql.encoder.checkpoints import merged_state, native_config
 from jql.encoder.device import Device
 from jql.encoder.encoder import EncoderSpec
-from jql.encoder.packed import PackedForward, can_pack
+from jql.encoder.packed import PackedForward, can_pack, first_position, position_table
 from jql.errors import DataError
 
 if TYPE_CHECKING:
@@ -213,9 +213,7 @@ def _padded(batch: list[list[int]], device: Device) -> dict[str, "torch.Tensor"]
 
 def _positions(net: Any) -> int | None:
     """Most tokens the model has positions for; None if it does not say."""
-    for module in net.modules():
-        table: Any = getattr(module, "position_embeddings", None)
-        if hasattr(table, "num_embeddings"):
-            # RoBERTa and its kin begin to count after the padding token.
-            return int(table.num_embeddings) - (0 if table.padding_idx is None else int(table.padding_idx) + 1)
+    table = position_table(net)
+    if table is not None:
+        return int(table.num_embeddings) - first_position(net)
     return getattr(net.config, "max_position_embeddings", None)

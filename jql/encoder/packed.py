@@ -4,6 +4,7 @@ Shape letters: T tokens of a pack, N sequences, D dimensions.
 """
 
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,13 +114,16 @@ def pool_packed(hidden_TD: "torch.Tensor", starts_N1: "torch.Tensor", pooling: s
     return torch.segment_reduce(hidden_TD.float(), "mean", lengths=lengths_N, unsafe=True)
 
 
+def position_table(net: Any) -> Any:
+    """The learnt positions of a model; None where it has none."""
+    tables: Iterator[Any] = (getattr(module, "position_embeddings", None) for module in net.modules())
+    return next((table for table in tables if hasattr(table, "num_embeddings")), None)
+
+
 def first_position(net: Any) -> int:
     """Where a model begins to count: RoBERTa and its kin after the padding token."""
-    for module in net.modules():
-        table: Any = getattr(module, "position_embeddings", None)
-        if hasattr(table, "num_embeddings") and table.padding_idx is not None:
-            return int(table.padding_idx) + 1
-    return 0
+    table = position_table(net)
+    return 0 if table is None or table.padding_idx is None else int(table.padding_idx) + 1
 
 
 def can_pack(net: Any, device: "Device", longest: int) -> bool:

@@ -9,13 +9,14 @@ import pytest
 from conftest import ROOT
 
 from jql import Annotator
-from jql.adapters.ray_data import ROWS, Annotate
+from jql.adapters.ray_data import Annotate
+from jql.annotator.annotator import BATCH
 from jql.errors import InputError
 
 WORDS = ["river", "energy", "number", "school", "history", "buy now", "the", "of", "why", "42"]
 DRAW = np.random.default_rng(3)
-TEXTS = [" ".join(DRAW.choice(WORDS, size)) for size in DRAW.integers(1, 200, 2 * ROWS + 40)]
-HOLES = {0: None, 17: "", 18: " \n", ROWS: None}
+TEXTS = [" ".join(DRAW.choice(WORDS, size)) for size in DRAW.integers(1, 200, 2 * BATCH + 40)]
+HOLES = {0: None, 17: "", 18: " \n", BATCH: None}
 WITH_HOLES = [HOLES.get(i, text) for i, text in enumerate(TEXTS)]
 
 
