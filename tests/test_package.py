@@ -52,7 +52,7 @@ def test_the_wheel_scores_a_text_in_a_bare_environment(tmp_path):
         str(ROOT / "constraints.txt"),
         wheel,
     )
-    found = json.loads(call(python, "-c", SCORE))
+    found = json.loads(call(python, "-B", "-c", SCORE))  # its bytecode would stay behind
     assert found["file"].startswith(str(tmp_path))
     assert found["worst"] < 1e-3
     assert (found["languages"], found["demo"]) == (42, True)

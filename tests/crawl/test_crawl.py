@@ -2,13 +2,12 @@
 
 import gzip
 import json
-import subprocess
-import sys
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SHARED, needs_shared
+from conftest import SHARED, needs_shared, run_here
 from crawl_help import ENGLISH, GERMAN, article, http_block, page_record, warc_record, zipped
 
 from jql.crawl.crawl import run_crawl
@@ -180,7 +179,8 @@ def test_a_slow_page_is_dropped_as_timeout_in_this_process(tmp_path: Path) -> No
 def test_a_page_that_hangs_the_process_is_found_and_dropped(tmp_path: Path, ray_address: str) -> None:
     put(tmp_path, "a.warc.gz", zipped([GOOD[0], page_record(stuck_page(150_000), 1), *GOOD[1:]]))
     put(tmp_path, "b.warc.gz", zipped([page_record(article(*GERMAN), 5)]))
-    settings = ["engine.backend=ray", f"engine.address={ray_address}", "engine.workers=2", "crawl.timeout_s=1"]
+    # A sound page takes 10 ms; four processes have to hang for three times the limit until the page is found.
+    settings = ["engine.backend=ray", f"engine.address={ray_address}", "engine.workers=2", "crawl.timeout_s=0.6"]
     rows, receipts = crawl(recipe(tmp_path, *settings))
     assert check_counts(rows, receipts) == {"timeout": 1}
     assert [row["id"][-3:] for row in rows] == ["100", "101", "102", "e-5"]
@@ -225,19 +225,14 @@ def test_a_folder_without_warc_files(tmp_path: Path) -> None:
         crawl(recipe(tmp_path))
 
 
-def jql(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from jql.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-
-def command(tmp_path: Path, *settings: str) -> subprocess.CompletedProcess[str]:
-    """`jql run` of a recipe file that crawls tmp_path/in."""
+def command(tmp_path: Path, *settings: str) -> int:
+    """The exit code of `jql run` of a recipe file that crawls tmp_path/in."""
     path = tmp_path / "recipe.yaml"
     path.write_text(
         f"stages: [crawl]\noutput: {tmp_path}/run\nengine: {{backend: inline}}\n"
         f"crawl: {{input: [{tmp_path}/in], url_filter: false}}\n"
     )
-    return jql("run", str(path), *settings, "--json")
+    return run_here("run", str(path), *settings, "--json")
 
 
 @pytest.mark.parametrize(
@@ -250,26 +245,27 @@ def command(tmp_path: Path, *settings: str) -> subprocess.CompletedProcess[str]:
         (["crawl.max_byte=5"], "crawl.max_byte: unknown key; did you mean max_bytes"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(settings: list[str], message: str, tmp_path: Path) -> None:
-    import re
-
+def test_a_mistake_is_one_line_and_exit_code_2(
+    settings: list[str], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "in").mkdir()
-    done = command(tmp_path, *settings)
-    lines = done.stderr.strip().splitlines()
-    assert done.returncode == 2 and len(lines) == 1, done.stderr
+    code = command(tmp_path, *settings)
+    said = capfd.readouterr().err
+    lines = said.strip().splitlines()
+    assert code == 2 and len(lines) == 1, said
     assert lines[0].startswith("jql: ") and re.search(message, lines[0]), lines[0]
 
 
-def test_an_unreadable_file_is_exit_code_1_and_a_sound_one_0(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_exit_code_1_and_a_sound_one_0(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     bad = put(tmp_path, "a.warc.gz", b"this is no archive")
-    done = command(tmp_path)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
+    code, said = command(tmp_path), capfd.readouterr().err
+    assert code == 1 and "Traceback" not in said
+    last = said.strip().splitlines()[-1]
     assert last.startswith("jql: crawl: 1 of 1 units are missing") and f"{bad}: not a WARC file" in last
     bad.write_bytes(zipped(GOOD))
-    done = command(tmp_path)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    code, said = command(tmp_path), capfd.readouterr()
+    assert code == 0, said.err
+    found = json.loads(said.out.splitlines()[-1])
     assert (found["documents"], found["records"], found["dropped"]) == (3, 3, {})
 
 

@@ -1,8 +1,6 @@
 """`jql encoder train` from a parallel corpus to a folder with a card, and the measure that the card states."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
+from conftest import run_here
 from encoder_help import save_bert, train_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,16 +35,11 @@ def parallel(tmp_path_factory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("parallel"))
 
 
-def jql(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from jql.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder)
-
-
-def test_the_command_makes_an_encoder_with_its_card(parallel, tmp_path):
+def test_the_command_makes_an_encoder_with_its_card(parallel, tmp_path, capfd):
     options = ["--to", "ciphers", "--vocabulary", "1500", "--dim", "32", "--epochs", "18"]
-    done = jql("encoder", "train", str(parallel), *options, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "1,200 pairs, 201 documents, 3 languages" in done.stdout and "step 63/63" in done.stdout
+    code, said = run_here("encoder", "train", str(parallel), *options, folder=tmp_path), capfd.readouterr()
+    assert code == 0, said.err
+    assert "1,200 pairs, 201 documents, 3 languages" in said.out and "step 63/63" in said.out
     folder = tmp_path / "ciphers"
     encoder = StaticEncoder(encoder_spec(str(folder)))
     assert encoder.spec.dim == 32
@@ -61,7 +55,7 @@ def test_the_command_makes_an_encoder_with_its_card(parallel, tmp_path):
     record = json.loads((folder / "training.yaml").read_text())
     assert record["teacher"] is None and record["pairs"] == 1200 and record["training"]["epochs"] == 18
     assert record["retrieval"] == {language: round(value, 4) for language, value in found.items()}
-    assert f"retrieval {np.mean(list(found.values())):.3f}, worst" in done.stdout
+    assert f"retrieval {np.mean(list(found.values())):.3f}, worst" in said.out
 
 
 def test_with_pages_and_a_teacher_into_a_folder_named_as_the_one_in_the_box(parallel, tmp_path, monkeypatch, capsys):
@@ -106,12 +100,13 @@ def test_a_language_without_held_out_lines_is_trained_and_not_measured(parallel,
     assert json.loads((tmp_path / "made" / "training.yaml").read_text())["retrieval"].keys() == {"aaa_Latn"}
 
 
-def test_no_parallel_text_is_one_line_and_exit_code_2(tmp_path):
+def test_no_parallel_text_is_one_line_and_exit_code_2(tmp_path, capfd):
     with pytest.raises(InputError, match="no Parquet files"):
         make_encoder(tmp_path / "none", None, None, tmp_path / "made", SMALL)
-    done = jql("encoder", "train", str(tmp_path / "none"), "--to", str(tmp_path / "made"), folder=tmp_path)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "none: no Parquet files, expected one a language with source, english, translation" in done.stderr
+    code = run_here("encoder", "train", str(tmp_path / "none"), "--to", str(tmp_path / "made"), folder=tmp_path)
+    said = capfd.readouterr().err
+    assert code == 2 and said.count("\n") == 1
+    assert "none: no Parquet files, expected one a language with source, english, translation" in said
     assert not (tmp_path / "made").exists()
 
 

@@ -23,6 +23,7 @@ class SquareWorker:
     payload: rows; bad {row: exit | segfault | hang_c | hang_python}; open: kill (the process dies before row 0);
     stall: row at which the first attempt (with every: each) writes its process id to FOLDER/stall-UNIT and waits for
     FOLDER/go-UNIT.
+    Each attempt leaves a mark in FOLDER/calls-UNIT.
     """
 
     def __init__(self, folder: str) -> None:
@@ -31,6 +32,8 @@ class SquareWorker:
     def __call__(self, unit: Unit, guard: Guard) -> Output:
         """One row for each row that is not bad."""
         payload = unit.payload
+        with (self.folder / f"calls-{unit.index}").open("a") as calls:
+            calls.write("x")
         if payload.get("open") == "kill":
             os._exit(3)
         ids: list[int] = []

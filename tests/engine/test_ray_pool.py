@@ -80,14 +80,10 @@ class Meddler(threading.Thread):
             raise self.error
 
 
-def test_tables_are_those_of_inline(tmp_path: Path, ray_address: str) -> None:
+def test_tables_are_those_of_inline_and_the_same_run_again_does_nothing_twice(tmp_path: Path, ray_address: str) -> None:
     run_units(tmp_path / "inline", stages.units(*PLAIN), None)
-    run_units(tmp_path / "ray", stages.units(*PLAIN), ray_address, workers=3)
+    first = run_units(tmp_path / "ray", stages.units(*PLAIN), ray_address, workers=3)
     assert table_bytes(tmp_path / "ray") == table_bytes(tmp_path / "inline") != {}
-
-
-def test_the_same_run_again_does_nothing_twice(tmp_path: Path, ray_address: str) -> None:
-    first = run_units(tmp_path / "ray", stages.units(*PLAIN), ray_address)
     before = {r.unit: r.attempt for r in first.receipts()}
     with Run(str(tmp_path / "ray"), Engine(address=ray_address)) as run:
         again = run.run(stages.square_stage(tmp_path / "ray"), lambda: stages.units(*PLAIN))
@@ -122,7 +118,7 @@ def test_poison_documents(tmp_path: Path, ray_address: str) -> None:
     with pytest.raises(
         IncompleteError, match=r"1 of 6 units are missing: .*unit 4: the process dies when the input is opened"
     ):
-        run_units(tmp_path / "run", units, ray_address, document_s=1.0, workers=3)
+        run_units(tmp_path / "run", units, ray_address, document_s=0.6, workers=3)
     stage_folder = next((tmp_path / "run" / "square").iterdir())
     receipts = {r.unit: r for r in read_receipts(str(stage_folder))}
     assert {u: r.drops for u, r in receipts.items()} == {
@@ -152,12 +148,13 @@ def test_a_hang_in_python_costs_no_process(tmp_path: Path, ray_address: str) -> 
     stage = run_units(tmp_path / "run", units, ray_address, document_s=1.0, workers=1)
     assert ids(stage) == [0, 2]
     assert '"status": "failed"' not in (tmp_path / "run" / "run.log").read_text()
-    assert next(stage.receipts()).seconds < 2.9, "the document was stopped after 1 s, not with its process after 3 s"
+    calls = (tmp_path / "run" / "calls-0").read_text()
+    assert calls == "x", "the document was stopped after 1 s, not with its process after 3 s"
 
 
 def test_tolerated_quarantine(tmp_path: Path, ray_address: str) -> None:
     units = stages.units({"rows": 2, "open": "kill"}, {"rows": 2})
-    stage = run_units(tmp_path / "run", units, ray_address, document_s=1.0, tolerate_missing=0.5)
+    stage = run_units(tmp_path / "run", units, ray_address, tolerate_missing=0.5)
     assert list(stage.quarantined) == [0]
     assert ids(stage) == [1000, 1001]
 
@@ -241,7 +238,7 @@ def test_work_that_is_paid_for_gets_no_second_attempt(tmp_path: Path, ray_addres
 
     def go() -> None:
         wait_for(tmp_path / "stall-0")
-        time.sleep(2.0)  # a second attempt would come after half a second
+        time.sleep(1.5)  # a second attempt would come after half a second
         (tmp_path / "go-0").touch()
 
     meddler = Meddler(go)

@@ -11,10 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import SHARED, needs_shared
+from encoder.static_help import small_encoder
 from rich.console import Console
 from truth_help import write_rubric
 
 from jql.annotator.annotator import Annotator
+from jql.annotator.features import Features
+from jql.annotator.heads import Heads
 from jql.engine import storage
 from jql.errors import InputError, RecipeError
 from jql.rubric import load_rubric
@@ -61,12 +64,25 @@ def documents(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rubric(tmp_path_factory):
-    return write_rubric(tmp_path_factory.mktemp("rubric"))
+    """A rubric's file; beside it lies a small annotator, as the one in the box takes half a second to load."""
+    folder = tmp_path_factory.mktemp("rubric")
+    spec, _ = small_encoder(folder / "encoder")
+    draw = np.random.default_rng(0)
+    shapes = {"edu": ((8, 24), (8,), (1, 8), (1,))}
+    layers = {name: tuple(draw.normal(size=s).astype(np.float32) for s in sizes) for name, sizes in shapes.items()}
+    plain = Features(chars=0, surface=False, ngrams=False)
+    small = Annotator("small", spec, plain, Heads.side_by_side(layers), rubric="name: small\n", card="small\n")
+    small.save(folder / "annotator")
+    return write_rubric(folder)
+
+
+def small_annotator(rubric_file):
+    return str(Path(rubric_file).with_name("annotator"))
 
 
 def plan(documents, out, rubric_file, **options):
     settings = {"raters": RATERS, "per_language": 30, "languages": None, "pilot": 10, "rubric": rubric_file}
-    return run_sample(documents, str(out), **{**settings, **options})
+    return run_sample(documents, str(out), **{**settings, "annotator": small_annotator(rubric_file), **options})
 
 
 def tables(out):
@@ -100,7 +116,7 @@ def test_a_plan(planned, rubric):
     texts = {row["id"]: row["text"] for row in made_up("eng_Latn", 160) + made_up("deu_Latn", 160)}
     assert all(texts[row["id"]] == row["text"] and row["source"] == row["id"] for row in rows)
     assert record["settings"]["rubric"] == load_rubric(rubric).guideline_version
-    assert record["settings"]["annotator"]["revision"] == Annotator.load("edu").revision
+    assert record["settings"]["annotator"]["revision"] == Annotator.load(small_annotator(rubric)).revision
 
     pilot = {row["id"] for row in rows if row["pilot"]}
     assert Counter(row["language"] for row in rows if row["pilot"]) == {"eng_Latn": 5, "deu_Latn": 5}
@@ -117,7 +133,8 @@ def test_a_plan(planned, rubric):
 
 
 def test_the_first_pass_scores_are_those_of_the_annotator(documents, rubric, tmp_path):
-    record = plan(documents, tmp_path / "run", rubric, languages=["deu_Latn"], head="web", overlap=0.2, labels=2)
+    options = {"annotator": "edu", "head": "web", "overlap": 0.2, "labels": 2}
+    record = plan(documents, tmp_path / "run", rubric, languages=["deu_Latn"], **options)
     rows, assigned = tables(tmp_path / "run")
     everything = made_up("deu_Latn", 160)
     scores = Annotator.load("edu").score([row["text"] for row in everything], ["deu_Latn"] * 160)["web"]
@@ -264,7 +281,10 @@ def test_folders_of_something_else_are_left_alone(documents, rubric, tmp_path):
         ({"languages": []}, "languages: expected one or more, got none"),
         ({"languages": ["german"]}, "unknown language 'german'"),
         ({"language": "german"}, "unknown language 'german'"),
-        ({"head": "nope"}, "head: expected one of edu, web, llama3, llama31 of annotator edu, got 'nope'"),
+        (
+            {"annotator": "edu", "head": "nope"},
+            "head: expected one of edu, web, llama3, llama31 of annotator edu, got 'nope'",
+        ),
         ({"annotator": "nope"}, "annotator 'nope': no such folder"),
         ({"rubric": "nope"}, "nope: no such rubric"),
         ({"languages": ["fra_Latn"]}, r"no document of fra_Latn that can be rated \(left out: other_language 320\)"),
@@ -291,7 +311,7 @@ def test_a_plan_over_real_pages(tmp_path, rubric):
     folder.mkdir()
     for language in ("als_Latn", "srp_Latn"):
         (folder / f"{language}.parquet").symlink_to(SHARED / "web" / f"{language}.parquet")
-    record = plan(str(folder), tmp_path / "run", rubric, per_language=100, pilot=20)
+    record = plan(str(folder), tmp_path / "run", rubric, per_language=100, pilot=20, annotator="edu")
     assert record["languages"]["als_Latn"]["drawn"] == [20] * 5
     assert np.sum(record["languages"]["srp_Latn"]["held"]) == 7
     assert record["documents"] == 107

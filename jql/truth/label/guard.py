@@ -56,7 +56,7 @@ class Guard:
         app = self._app(token)
         status, why = self._refusal(scope)
         if app is None and not why:
-            status, why = 403, "this address is not, or no longer, valid; open the one that jql label printed"
+            status, why = 403, "this address is not, or no longer, valid; open the one that was printed"
         if app is not None and not why and slash:
             inner = {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode("utf-8", "replace"), "root_path": ""}
             await app(inner, receive, send_guarded)
@@ -82,7 +82,7 @@ class Guard:
             sent.setdefault(name, []).append(value)
         host = sent.get(b"host", [])
         if len(host) != 1 or host[0].lower() not in self.hosts:
-            return 403, "host: open the address that jql label printed; through ssh, use the same port on both sides"
+            return 403, "host: open the address that was printed; through ssh, use the same port on both sides"
         if any(origin not in self.origins for origin in sent.get(b"origin", [])):
             return 403, "origin: only the page's own scripts may ask"
         if scope["method"] == "POST":

@@ -63,7 +63,7 @@ def test_without_the_token_there_is_nothing(page, path):
         assert (answer.status_code, answer.headers["location"]) == (307, "/r/")
         return
     assert answer.status_code == 403
-    assert "open the one that jql label printed" in answer.json()["error"]
+    assert "open the one that was printed" in answer.json()["error"]
 
 
 def test_each_view_has_its_own_token(page):
@@ -84,7 +84,7 @@ def test_tokens_are_long_and_new():
 def test_a_name_that_was_pointed_here_is_refused(page, host):
     answer = page.client.get("/r/", headers={"host": host})
     assert answer.status_code == 403
-    assert answer.json()["error"].startswith("host: open the address that jql label printed")
+    assert answer.json()["error"].startswith("host: open the address that was printed")
     assert page.client.get("/r/", headers={"host": "localhost:8000"}).status_code == 200
 
 

@@ -67,26 +67,43 @@ def server(run):
         yield started
 
 
+def watched(page, wrong):
+    """The page; what goes wrong in it is noted."""
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
+    return page
+
+
+@pytest.fixture(scope="module")
+def window(browser):
+    """A page for one test after the other, as a new window costs a second, and what goes wrong in it."""
+    wrong = []
+    return watched(browser.new_page(), wrong), wrong
+
+
 @pytest.fixture
-def opened(browser):
+def opened(browser, window):
     """Opens addresses, each in a window of its own; what goes wrong in a page fails the test."""
-    contexts, wrong = [], []
+    free, wrong = window
+    unused, contexts = [free], []
 
     def open_page(address, expected="rating|finished|deciding", **options):
         from playwright.sync_api import expect
 
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
+        if unused and not options:
+            page = unused.pop()
+        else:
+            contexts.append(browser.new_context(**options))
+            page = watched(contexts[-1].new_page(), wrong)
         page.goto(address)
         expect(page.locator("body")).to_have_attribute("data-state", re.compile(expected))
         return page
 
+    wrong.clear()
     yield open_page
     for context in contexts:
         context.close()
+    free.goto("about:blank")
     assert wrong == []
 
 
@@ -281,7 +298,7 @@ def test_time_counts_only_while_the_page_is_visible(server, run, opened):
 def test_nothing_is_out_of_reach(server, opened):
     from playwright.sync_api import expect
 
-    page = opened(f"{server.rate}?rater=Bo")
+    page = opened(f"{server.rate}?rater=Bo", viewport={"width": 1280, "height": 760})
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 760})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
