@@ -15,7 +15,7 @@ from jql.engine import storage
 from jql.engine.plan import Unit
 from jql.engine.receipt import Receipt, check_law, receipt_path
 from jql.engine.stage import DocumentTimeout, Guard, Law, Output, Worker
-from jql.engine.storage import DataFile
+from jql.engine.storage import DataFile, TableWriter
 from jql.errors import DataError, StopError, one_line
 
 Status = Literal["committed", "late", "survived", "failed", "unreadable", "fatal"]
@@ -46,8 +46,8 @@ def write_output(folder: str, unit: Unit, attempt: str, output: Output, law: Law
     files: dict[str, DataFile] = {}
     try:
         for name, (schema, pieces) in output.tables.items():
-            path = storage.join("data", name, f"{unit.name}-{attempt}.parquet")
-            files[name] = storage.write_table(folder, path, schema, pieces)
+            files[name] = storage.write_table(folder, _data_path(name, unit, attempt), schema, pieces)
+        _write_mixed(folder, unit, attempt, output.mixed, files)
         receipt = Receipt(
             unit=unit.index,
             attempt=attempt,
@@ -68,6 +68,32 @@ def write_output(folder: str, unit: Unit, attempt: str, output: Output, law: Law
         raise
 
 
+def _data_path(table: str, unit: Unit, attempt: str) -> str:
+    return storage.join("data", table, f"{unit.name}-{attempt}.parquet")
+
+
+def _write_mixed(
+    folder: str, unit: Unit, attempt: str, mixed: Iterable[tuple[str, pa.Table | None]], files: dict[str, DataFile]
+) -> None:
+    """Write tables whose pieces come in any order; `files` gets each as soon as it is whole."""
+    writers: dict[str, TableWriter] = {}
+    try:
+        for name, piece in mixed:
+            assert name not in files, f"more of the table {name!r}, which was whole"
+            if piece is None:
+                files[name] = writers[name].close()
+                del writers[name]
+                continue
+            if name not in writers:
+                writers[name] = TableWriter(folder, _data_path(name, unit, attempt), piece.schema)
+            writers[name].write(piece)
+        for name, writer in writers.items():
+            files[name] = writer.close()
+    finally:
+        for writer in writers.values():
+            writer.discard()
+
+
 def _remove(folder: str, files: dict[str, DataFile]) -> None:
     for file in files.values():
         storage.delete(storage.join(folder, file.path))
@@ -86,6 +112,13 @@ def _armed_after(guard: Guard, pieces: Iterable[pa.Table]) -> Iterator[pa.Table]
     guard.arm(10)
 
 
+def _armed_between(guard: Guard, mixed: Iterable[tuple[str, pa.Table | None]]) -> Iterator[tuple[str, pa.Table | None]]:
+    for item in mixed:
+        guard.arm(10)
+        yield item
+    guard.arm(10)
+
+
 def attempt_unit(folder: str, worker: Worker, unit: Unit, guard: Guard, law: Law, probe: bool) -> Outcome:
     """Work through a unit and commit it; a probe only looks whether the process lives through its rows."""
     started = time.monotonic()
@@ -98,8 +131,9 @@ def attempt_unit(folder: str, worker: Worker, unit: Unit, guard: Guard, law: Law
         output.tables = {
             name: (schema, _armed_after(guard, pieces)) for name, (schema, pieces) in output.tables.items()
         }
+        output.mixed = _armed_between(guard, output.mixed)
         if probe:
-            for _, pieces in output.tables.values():
+            for pieces in (*(pieces for _, pieces in output.tables.values()), output.mixed):
                 for _ in pieces:
                     pass
             return Outcome(unit.index, "survived", output.rows_in)

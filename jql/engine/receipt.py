@@ -12,6 +12,9 @@ from jql.engine.stage import Law
 from jql.engine.storage import DataFile
 from jql.errors import DataError
 
+ASIDE = "aside/"
+"""What the names of tables begin with whose rows are not what the stage makes, such as histograms: no law holds."""
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -41,8 +44,8 @@ class Receipt:
 
     @property
     def rows_out(self) -> int:
-        """Rows in all files."""
-        return sum(file.rows for file in self.files.values())
+        """Rows in all files but those that lie aside."""
+        return sum(file.rows for name, file in self.files.items() if not name.startswith(ASIDE))
 
 
 def receipt_path(folder: str, unit_name: str) -> str:

@@ -27,6 +27,8 @@ class Output:
         tables: name -> schema and pieces; the name "" is the stage's main table, others get a folder each.
         rows_in: rows read, good and bad. drops: rows not accepted, by reason.
         stats: what later steps need without reading the data again (histograms, counts by language); JSON.
+        mixed: more tables, whose pieces come in any order, each with the name of its table. A piece is a row group;
+            the first of a table says its schema, and None that it is whole, so that its file need not stay open.
     """
 
     tables: dict[str, tuple[pa.Schema, Iterable[pa.Table]]] = field(default_factory=dict)
@@ -34,6 +36,7 @@ class Output:
     drops: Counter[str] = field(default_factory=Counter)
     stats: dict[str, Any] = field(default_factory=dict)
     bytes_in: int = 0
+    mixed: Iterable[tuple[str, pa.Table | None]] = ()
 
     @classmethod
     def of(cls, table: pa.Table, rows_in: int, drops: Counter[str] | None = None, **stats: Any) -> "Output":

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jql.engine.attempt import attempt_unit, commit, write_output
 from jql.engine.plan import Unit
-from jql.engine.receipt import Receipt, Totals, check_law, committed, read_receipts, receipt_path, verify
+from jql.engine.receipt import ASIDE, Receipt, Totals, check_law, committed, read_receipts, receipt_path, verify
 from jql.engine.stage import Guard, Law, Output
 from jql.engine.storage import DataFile
 from jql.errors import DataError
@@ -20,8 +20,10 @@ TABLE = pa.table({"n": [1, 2, 3]})
 COUNTS = st.integers(-2, 6)
 
 
-def receipt(rows_in: int, accepted: int, drops: dict[str, int], rows_out: int) -> Receipt:
-    files = {"": DataFile("data/x", "0" * 64, rows_out, 1)}
+def receipt(rows_in: int, accepted: int, drops: dict[str, int], rows_out: int, aside: int = 0) -> Receipt:
+    files = {
+        name: DataFile(f"data/{name}x", "0" * 64, rows, 1) for name, rows in (("", rows_out), (ASIDE + "c", aside))
+    }
     return Receipt(7, "abc", files, rows_in, accepted, drops, {"mean": 0.5}, 1.5, 10, "host")
 
 
@@ -31,9 +33,11 @@ def receipt(rows_in: int, accepted: int, drops: dict[str, int], rows_out: int) -
     st.dictionaries(st.sampled_from("xyz"), COUNTS),
     COUNTS,
     st.sampled_from(["filter", "aligned", "many"]),
+    st.integers(0, 3),
 )
-def test_the_law(rows_in: int, accepted: int, drops: dict[str, int], rows_out: int, law: Law) -> None:
-    made = receipt(rows_in, accepted, drops, rows_out)
+def test_the_law(rows_in: int, accepted: int, drops: dict[str, int], rows_out: int, law: Law, aside: int) -> None:
+    made = receipt(rows_in, accepted, drops, rows_out, aside)
+    assert made.rows_out == rows_out
     good = accepted >= 0 and all(d >= 0 for d in drops.values()) and rows_in == accepted + sum(drops.values())
     good &= rows_out == {"filter": accepted, "aligned": rows_in, "many": rows_out}[law]
     if good:
@@ -94,6 +98,28 @@ def test_a_stage_that_miscounts_commits_nothing_and_leaves_nothing(tmp_path: Pat
         outcome.status == "failed" and outcome.error == "in.warc: AssertionError: rows out 3 != 4 by the law 'filter'"
     )
     assert committed(str(tmp_path)) == [] and not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+class CountsAside:
+    """Leaves histograms beside its rows."""
+
+    def __call__(self, unit: Unit, guard: Guard) -> Output:
+        output = Output.of(TABLE, 4, Counter(odd=1))
+        output.tables[ASIDE + "counts"] = (TABLE.schema, [TABLE] * 9)
+        return output
+
+
+def test_tables_aside_are_committed_and_verified_but_not_counted(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    assert attempt_unit(folder, CountsAside(), Unit(3, "in.warc"), Guard(), "filter", probe=False).status == "committed"
+    [made] = read_receipts(folder)
+    totals = Totals()
+    totals.add(made)
+    assert (totals.rows_out, made.files[ASIDE + "counts"].rows) == (3, 27)
+    verify(folder, made)
+    (tmp_path / made.files[ASIDE + "counts"].path).write_bytes(b"")
+    with pytest.raises(DataError, match=r"aside/counts/.*SHA-256"):
+        verify(folder, made)
 
 
 def test_receipts_are_equal_but_for_time_place_and_name(tmp_path: Path) -> None:

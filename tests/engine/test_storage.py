@@ -71,6 +71,20 @@ def test_a_folder_beside_with_the_same_beginning_is_not_listed(root: str) -> Non
     assert storage.find(storage.join(root, "part")) == ["x"]
 
 
+def test_words_are_read_as_dictionaries(root: str) -> None:
+    words = pa.table({"language": ["deu", "isl", "deu", None, "swe"] * 3, "n": range(15)})
+    storage.write_table(root, "w.parquet", words.schema, [words.slice(i, 4) for i in range(0, 15, 4)])
+    path = storage.join(root, "w.parquet")
+    assert storage.read_table(path).schema == words.schema
+    found = storage.read_table(path, ["language"], words=("language", "reason"))
+    assert pa.types.is_dictionary(found.schema.field("language").type)
+    assert (
+        found.column("language").combine_chunks().dictionary_decode().equals(words.column("language").combine_chunks())
+    )
+    empty = storage.write_table(root, "e.parquet", words.schema, [])
+    assert empty.rows == 0 and storage.read_table(storage.join(root, "e.parquet"), words=("language",)).num_rows == 0
+
+
 def test_write_table_streams_its_pieces(root: str) -> None:
     written = storage.write_table(root, "d/t.parquet", SCHEMA, (table(5, i) for i in (0, 5, 10)), row_group_rows=4)
     path = storage.join(root, "d", "t.parquet")
