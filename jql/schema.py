@@ -58,15 +58,33 @@ CLUSTER = pa.schema(
 )
 """Aligned with the documents. `cluster` is the smallest id hash of its members, so input order is no matter."""
 
+WORD = pa.dictionary(pa.int32(), pa.string())
+"""Strings of which there are few different ones, told apart by number."""
+
 DECISION = pa.schema(
     [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("language", pa.string(), nullable=False),
+        pa.field("language", WORD, nullable=False),
         pa.field("keep", pa.bool_(), nullable=False),
-        ("reason", pa.string()),
+        ("reason", WORD),
+        ("repeats", pa.int32()),
     ]
 )
-"""Aligned with the documents. `reason` is null exactly where `keep` is true."""
+"""Aligned with the documents. `reason` is null exactly where `keep` is true.
+
+`repeats` is how often a kept document should be seen, by the size of its cluster; null where that was not asked for.
+"""
+
+COUNT = pa.schema(
+    [
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("head", pa.string(), nullable=False),
+        pa.field("bin", pa.int32(), nullable=False),
+        pa.field("documents", pa.int64(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+    ]
+)
+"""A histogram of scores: a row for each bin that is not empty, of one document of each near-duplicate cluster."""
 
 
 def embedding_schema(dense: int) -> pa.Schema:
@@ -85,12 +103,17 @@ def embedding_schema(dense: int) -> pa.Schema:
 
 
 def score_schema(heads: list[str]) -> pa.Schema:
-    """SCORE: aligned with the documents, no text; heads are null exactly where `reason` says why there is no score."""
+    """SCORE: aligned with the documents, no text; heads are null exactly where `reason` says why there is no score.
+
+    `bytes` of the text in UTF-8 and `tokens` of the vocabulary in the box are null where there is no text.
+    """
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
             pa.field("language", pa.string(), nullable=False),
             ("reason", pa.string()),
+            ("bytes", pa.int64()),
+            ("tokens", pa.int64()),
             *[(head, pa.float32()) for head in heads],
         ]
     )

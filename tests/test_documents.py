@@ -14,7 +14,7 @@ from conftest import SHARED, needs_shared
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jql.documents import Documents, read_documents, repeated_ids
+from jql.documents import Documents, read_column, read_documents, repeated_ids
 from jql.engine.plan import Unit
 from jql.errors import DataError, InputError
 from jql.languages import canonical_language
@@ -181,6 +181,37 @@ def test_columns_are_cast_to_the_document_schema(tmp_path: Path) -> None:
     assert table.schema.field("warc_offset").type == pa.int64()
     assert table.column("url").null_count == 2 and table.schema.field("url").type == pa.string()
     assert table.schema.field("signal_n_words").type == pa.float32()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_one_column_is_what_the_documents_say(tmp_path: Path, kind: str) -> None:
+    columns = {"language_score": [i / 8 for i in range(9)] + [None], "minhash_cluster_size": [*range(9), None]}
+    path = parquet(tmp_path / "a.parquet", 10, group=3, **columns)
+    if kind == "jsonl":
+        path = jsonl(tmp_path / "a.jsonl", pq.read_table(path).to_pylist())
+    units = units_of(path, unit_rows=5)
+    assert len(units) == (2 if kind == "parquet" else 1)
+    for name in [*columns, "text", "url"]:
+        whole = pa.chunked_array([c for u in units for c in read_documents(u, [name]).column(name).chunks])
+        found = [read_column(unit, name) for unit in units]
+        if name == "url" and kind == "parquet":
+            assert found == [None, None]
+        else:
+            assert pa.chunked_array([c for column in found for c in column.chunks]).equals(whole)  # type: ignore[union-attr]
+            assert {column.type for column in found if column} == {whole.type}
+
+
+def test_one_column_that_cannot_be_read(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", 2, language_score=["high", "low"])
+    [unit] = units_of(path)
+    with pytest.raises(DataError, match=rf"{path}.*: cannot be read \(ArrowInvalid: .*low"):
+        read_column(unit, "language_score")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match=rf"{path}.*: cannot be read \(ArrowInvalid: "):
+        read_column(unit, "language_score")
+    path.unlink()
+    with pytest.raises(DataError, match=rf"{path}.*: cannot be read \(FileNotFoundError: "):
+        read_column(unit, "language_score")
 
 
 def test_text_that_is_not_utf8_is_unreadable_with_a_clear_line(tmp_path: Path) -> None:

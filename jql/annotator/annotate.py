@@ -4,72 +4,30 @@ Reading, tokenizing, encoding, heads and writing overlap: each part of a unit is
 and its scores are written while the next is.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from jql.annotator.annotator import Annotator
-from jql.annotator.histogram import add_by_language, pack_by_language
+from jql.annotator.counts import COUNTS, Counts
+from jql.annotator.part import HELD_BACK, SIZED, Part
+from jql.annotator.sizes import Sizes
 from jql.documents import Documents, parts_of, read_documents
 from jql.engine import storage
 from jql.engine.plan import Unit
 from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Output, Stage
 from jql.recipe import Recipe
-from jql.schema import score_schema
+from jql.schema import COUNT, score_schema
 
-VERSION = 1
+VERSION = 2
 PART_ROWS = 8_192
 """Rows that are read at a time."""
 BATCH_CHARS = 1_000_000
 """Characters of a batch: a CPU's core takes some minutes for them, and the watch over a batch is half an hour."""
-HELD_BACK = "cascade"
-"""Reason of a document whose first score says that the annotator would not keep it."""
-
-
-@dataclass
-class Part:
-    """Rows of a unit on their way.
-
-    Attributes:
-        ids, languages, reasons: of each of the n rows; a reason says why it has no score.
-        rows: those that are scored here; others may have been before. counted: bool (n,), one of each cluster, which
-            the histograms count.
-        points: float32 (n, H). left: batches that have no scores yet.
-    """
-
-    ids: pa.ChunkedArray
-    languages: list[str]
-    reasons: list[str | None]
-    rows: np.ndarray
-    counted: np.ndarray
-    points: np.ndarray
-    left: int = 0
-
-
-@dataclass
-class Counts:
-    """What a unit's receipt says of it: rows by language, and histograms of the scores by language."""
-
-    languages: Counter[str] = field(default_factory=Counter)
-    histograms: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def add(self, part: Part) -> None:
-        """Count a part; documents that a cascade has held back count as below every score."""
-        self.languages.update(part.languages)
-        held = np.array([reason == HELD_BACK for reason in part.reasons], bool)
-        part.points[held] = -np.inf
-        rows = np.flatnonzero(part.counted & (held | np.array([reason is None for reason in part.reasons], bool)))
-        add_by_language(part.points[rows], np.array(part.languages, object)[rows], self.histograms)
-
-    def to_stats(self, heads: list[str]) -> dict[str, Any]:
-        """As it stands in the receipt."""
-        packed = pack_by_language(self.histograms, heads)
-        return {"histograms": packed, "languages": dict(sorted(self.languages.items()))}
 
 
 class AnnotateWorker:
@@ -89,15 +47,17 @@ class AnnotateWorker:
         self.annotator.encoder()  # when the worker starts, not in its first unit
         self.batch, self.one_copy, self.language = batch, one_copy, language
         self.head, self.thresholds = head, thresholds or {}
+        self.sizes = Sizes()
 
     def __call__(self, unit: Unit, guard: Guard) -> Output:
-        """SCORE rows, one for every document; histograms count one document of each cluster."""
-        output = Output()
-        output.tables[""] = (score_schema(self.annotator.heads), self._tables(unit, guard, output))
+        """SCORE rows, one for every document, and COUNT rows, which count one document of each cluster."""
+        output, counts = Output(), Counts(self.annotator)
+        output.tables[""] = (score_schema(self.annotator.heads), self._tables(unit, guard, output, counts))
+        output.tables[COUNTS] = (COUNT, (counts.histograms.to_table() for _ in range(1)))  # once all were counted
         return output
 
-    def _tables(self, unit: Unit, guard: Guard, output: Output) -> Iterator[pa.Table]:
-        heads, counts = self.annotator.heads, Counts()
+    def _tables(self, unit: Unit, guard: Guard, output: Output, counts: Counts) -> Iterator[pa.Table]:
+        heads = self.annotator.heads
         on_the_way: deque[tuple[Part, np.ndarray]] = deque()
 
         def batches() -> Iterator[tuple[list[str], list[str]]]:
@@ -114,11 +74,12 @@ class AnnotateWorker:
             part.points[rows] = points
             part.left -= 1
             if part.left == 0:
+                part.refuse_unfinite()
                 counts.add(part)
                 output.rows_in += len(part.reasons)
                 output.drops.update(reason for reason in part.reasons if reason)
-                yield _table(part, heads)
-        output.stats = counts.to_stats(heads)
+                yield part.to_table(heads)
+        output.stats = counts.to_stats()
 
     def _parts(self, unit: Unit, guard: Guard) -> Iterator[tuple[Part, list[str]]]:
         """The parts of a unit and their texts, in order; read when they are asked for."""
@@ -143,8 +104,11 @@ class AnnotateWorker:
                     reasons[row] = HELD_BACK
                 elif reasons[row] is None and at + row in looked_at:
                     rows.append(row)
+            sized = [row for row in range(n) if reasons[row] in SIZED and at + row in looked_at]
+            sizes = np.full((2, n), -1, np.int64)
+            sizes[:, sized] = self.sizes([texts[row] for row in sized])
             languages = table.column("language").to_pylist()
-            yield Part(table.column("id"), languages, reasons, np.array(rows, np.int64), counted, points), texts
+            yield Part(table.column("id"), languages, reasons, np.array(rows, np.int64), counted, points, sizes), texts
             at += n
 
     def _held_back(self, unit: Unit) -> np.ndarray | None:
@@ -177,14 +141,6 @@ def batches_of(rows: np.ndarray, chars: list[int], most: int) -> list[np.ndarray
         batches[-1].append(row)
         together += length
     return [np.array(batch, np.int64) for batch in batches]
-
-
-def _table(part: Part, heads: list[str]) -> pa.Table:
-    """The SCORE rows of a part."""
-    unscored = np.array([reason is not None for reason in part.reasons], bool)
-    scores = {head: pa.array(part.points[:, i], pa.float32(), mask=unscored) for i, head in enumerate(heads)}
-    columns = {"id": part.ids, "language": part.languages, "reason": pa.array(part.reasons, pa.string()), **scores}
-    return pa.table(columns, schema=score_schema(heads))
 
 
 def representatives(unit: Unit) -> np.ndarray | None:

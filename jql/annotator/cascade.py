@@ -16,8 +16,8 @@ import pyarrow as pa
 from jql.annotator.annotate import annotate_stage, representatives
 from jql.annotator.annotator import Annotator
 from jql.annotator.cascade_bound import Bound, bound_of, loss_at
+from jql.annotator.counts import bins_of
 from jql.annotator.heads import choose_heads
-from jql.annotator.histogram import BIN_WIDTH
 from jql.documents import Documents, document_name, read_documents
 from jql.engine import storage
 from jql.engine.fingerprint import digest_of
@@ -58,14 +58,18 @@ class SampleWorker:
             and (counted is None or counted[row])
             and is_drawn(ids[row], self.seed, self.rates[languages[row]])
         ]
-        heads, points = self.annotator.heads, {head: np.zeros(0, np.float32) for head in self.annotator.heads}
-        codes = [languages[row] for row in rows]
+        heads, codes = self.annotator.heads, [languages[row] for row in rows]
+        points_NH = np.zeros((0, len(heads)), np.float32)
         if rows:
             texts = read_documents(unit, ["text"], self.language).column("text").take(pa.array(rows)).to_pylist()
             guard.arm(100)
             points = self.annotator.score(texts, codes)
+            points_NH = np.stack([points[head] for head in heads], axis=1)
+        finite = np.flatnonzero(np.isfinite(points_NH).all(axis=1))  # others get their reason where all are scored
+        rows, codes = [rows[i] for i in finite], [codes[i] for i in finite]
         before = first.column(self.head).take(pa.array(rows, pa.int64()))
-        out = pa.table({"row": rows, "language": codes, "before": before, **points}, schema=sample_schema(heads))
+        scores = dict(zip(heads, points_NH[finite].T, strict=True))
+        out = pa.table({"row": rows, "language": codes, "before": before, **scores}, schema=sample_schema(heads))
         return Output.of(out, n, Counter(guard.poison.values()), drawn=dict(sorted(Counter(codes).items())))
 
 
@@ -74,18 +78,17 @@ def is_drawn(id: str, seed: int, rate: float) -> bool:
     return document_name(id, seed) < rate * 2**64
 
 
-def rates_of(first: StageRun, head: str, sample: int) -> dict[str, float]:
+def rates_of(first: StageRun, sample: int) -> dict[str, float]:
     """Language -> share of its scored documents that makes a sample of about `sample`."""
     counts: Counter[str] = Counter()
     for receipt in first.receipts():
         counts.update(dict.fromkeys(receipt.stats["languages"], 0))
-        for language, packed in receipt.stats["histograms"].items():
-            counts[language] += sum(packed[head][1])
+        counts.update(receipt.stats["counted"])
     return {language: min(1.0, sample / count) if count else 0.0 for language, count in sorted(counts.items())}
 
 
-def bounds_of(sample: StageRun, heads: list[str], wish: Cascade) -> dict[str, Bound]:
-    """Language -> threshold and bound."""
+def bounds_of(sample: StageRun, heads: list[str], wish: Cascade, slack: float) -> dict[str, Bound]:
+    """Language -> threshold and bound; `slack` is the width of a bin, by which a cut may be off."""
     columns = ["language", "before", *heads]
     table = pa.concat_tables([sample_schema(heads).empty_table().select(columns), *sample.tables(columns=columns)])
     languages = np.array(table.column("language").to_pylist(), object)
@@ -95,7 +98,7 @@ def bounds_of(sample: StageRun, heads: list[str], wish: Cascade) -> dict[str, Bo
     for language in sorted(set(languages.tolist())):
         rows = languages == language
         found[language] = bound_of(
-            before[rows], points[rows], wish.quantile, wish.rule, wish.loss, wish.confidence, slack=BIN_WIDTH
+            before[rows], points[rows], wish.quantile, wish.rule, wish.loss, wish.confidence, slack=slack
         )
     return found
 
@@ -124,7 +127,7 @@ def run_cascade(
         annotate_stage("annotate/first", recipe, first, wish.annotator, inputs, documents),
         lambda: documents.beside(clusters=clusters),
     )
-    rates = rates_of(everything, head, wish.sample)
+    rates = rates_of(everything, wish.sample)
     settings = {"head": head, "rates": rates, "seed": recipe.seed, "language": documents.language}
     inputs = {**inputs, "first": everything.mark()}
     big = annotate_stage("annotate", recipe, second, address, inputs, documents)
@@ -142,7 +145,7 @@ def run_cascade(
         ),
         lambda: (u for u in documents.beside(clusters=clusters, first=everything) if "first" in u.payload),
     )
-    bounds = bounds_of(sampled, heads, wish)
+    bounds = bounds_of(sampled, heads, wish, bins_of(second).width)
     thresholds = {code: bound.threshold for code, bound in bounds.items() if bound.threshold is not None}
     stage = replace(
         big,

@@ -23,7 +23,8 @@ threshold that is right. The promise is the tolerance; `Bound.loss` is the limit
 
 What this allows selection to do. Unscored documents may count as below every score: no cut and no rank then keeps
 out a document that the second alone would keep, since a cut only falls, and a rank only rises, when other documents
-move down. The promise is about one quantile; for several to choose from, take the lowest of their thresholds.
+move down. (A cut from a histogram may rise inside of its bin; it then holds 0.5 % of the documents at most.) The
+promise is about one quantile; for several to choose from, take the lowest of their thresholds.
 
 Shapes: N documents of the sample, all of one language; H heads; B documents in the band that the cuts decide; C places.
 
@@ -181,7 +182,7 @@ def kept_by(second_NH: np.ndarray, quantile: float, rule: str) -> np.ndarray:
     if not len(second_NH):
         return np.zeros(0, bool)
     if rule == "mean" and second_NH.shape[1] > 1:
-        return np.asarray(_mean_rank(second_NH, second_NH) >= quantile)
+        return np.asarray(_mean_rank(second_NH, second_NH) > quantile)
     cuts_H = np.quantile(second_NH, quantile, axis=0, method="inverted_cdf")
     return _agree((second_NH >= cuts_H).sum(axis=1), second_NH.shape[1], rule)
 
@@ -192,9 +193,9 @@ def _agree(votes: np.ndarray, heads: int, rule: str) -> np.ndarray:
 
 
 def _mean_rank(scores_NH: np.ndarray, of_MH: np.ndarray) -> np.ndarray:
-    """float64 (N,): mean over heads of the share of `of_MH` below each score, its own ties half."""
+    """float64 (N,): mean over heads of the share of `of_MH` that is not above each score."""
     ranks = [
-        (np.searchsorted(column, scores, "left") + np.searchsorted(column, scores, "right")) / 2
+        np.searchsorted(column, scores, "right")
         for column, scores in zip(np.sort(of_MH, axis=0).T, scores_NH.T, strict=True)
     ]
     return np.asarray(np.mean(ranks, axis=0) / len(of_MH))
@@ -215,8 +216,8 @@ def _places(second_NH: np.ndarray, quantile: float, rule: str, doubt: float, sla
     sample, heads = second_NH.shape
     if rule == "mean" and heads > 1:
         margin = np.sqrt(np.log(2 * heads / doubt) / (2 * max(sample, 1)))
-        sure_N = _mean_rank(second_NH - slack, second_NH) - margin >= quantile
-        may_N = _mean_rank(second_NH + slack, second_NH) + margin >= quantile
+        sure_N = _mean_rank(second_NH - slack, second_NH) - margin > quantile
+        may_N = _mean_rank(second_NH + slack, second_NH) + margin > quantile
     else:
         low, high = _ranks(sample, quantile, doubt / heads)
         ordered = np.vstack([np.full(heads, -np.inf), np.sort(second_NH, axis=0), np.full(heads, np.inf)])

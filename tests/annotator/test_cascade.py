@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jql.annotator.annotator import Annotator
+from jql.annotator.calibration import Calibration
 from jql.annotator.cascade import is_drawn
+from jql.annotator.histogram import Bins, Histograms
 from jql.engine.progress import console
 from jql.errors import RecipeError
 from jql.pipeline import run_recipe
@@ -116,6 +118,51 @@ def test_the_loss_is_within_what_was_tolerated_and_as_many_are_kept(runs):
         assert abs(int(keep.sum()) - int(wanted.sum())) <= 2
         bound = found.summary["cascade"]["languages"][language]
         assert bound["loss"] <= 0.1 and bound["saved"] > 0.1
+
+
+def test_histograms_count_what_was_held_back_as_below_every_score(runs):
+    run, _, _, _ = runs
+    scores, heads = tables(run, "annotate"), Annotator.load("edu").heads
+    assert [v is None for v in scores.column("tokens").to_pylist()] == [i == 7 for i in range(scores.num_rows)]
+    counts = [pq.read_table(path) for path in sorted(run.glob("annotate/*/data/aside/counts/*/*.parquet"))]
+    found = Histograms.of_table(pa.concat_tables(counts), heads, Bins())
+    for language in LARGE | SMALL:
+        ours = [row for row in scores.to_pylist() if row["language"] == language and row["reason"] != "text_null"]
+        sums = {name: sum(row[name] for row in ours) for name in ("bytes", "tokens")}
+        assert found.totals(language) == {"documents": len(ours), **sums}
+        held = [row for row in ours if row["reason"] == "cascade"]
+        for h in range(len(heads)):
+            in_the_first = found.counts[language][:, h, 0].tolist()
+            assert in_the_first == [len(held), *(sum(row[name] for row in held) for name in ("bytes", "tokens"))]
+
+
+def test_a_document_that_an_annotator_has_no_number_for_does_not_end_the_run(documents, tmp_path):
+    """Of two annotators each has none for one language; the first's goes on to the second, the second's has no score."""
+    nan, edu = [[0.0, 1.0], [float("nan")] * 2], Annotator.load("edu")
+    for name, language, chars in (("first", "deu_Latn", 3000), ("second", "mlt_Latn", 2000)):
+        calibration, features = Calibration({"edu": {language: nan}}), replace(edu.features, chars=chars)
+        replace(edu, name=name, features=features, calibration=calibration, golden=()).save(tmp_path / name)
+    table = pq.read_table(documents / "a.parquet").slice(0, 300)
+    pq.write_table(table, tmp_path / "a.parquet")
+    cascade = {**CASCADE, "annotator": str(tmp_path / "first"), "sample": 100}
+    asked = recipe(
+        tmp_path / "a.parquet",
+        tmp_path / "run",
+        str(tmp_path / "second"),
+        cascade,
+        select={"quantile": 0.6, "heads": ["edu"]},
+    )
+    found = run_recipe(asked, console(quiet=True))
+    first, scores = tables(tmp_path / "run", "annotate/first"), tables(tmp_path / "run", "annotate")
+    assert first.num_rows == scores.num_rows == 300
+    for row, before in zip(scores.to_pylist(), first.to_pylist(), strict=True):
+        if row["reason"] != "text_null":
+            assert before["reason"] == ("not_finite" if row["language"] == "deu_Latn" else None)
+            assert (row["reason"] == "not_finite") == (row["language"] == "mlt_Latn")
+            assert row["language"] != "deu_Latn" or row["reason"] is None
+    sampled = tables(tmp_path / "run", "annotate/sample")
+    assert sampled.num_rows and set(sampled.column("language").to_pylist()) == {"eng_Latn"}
+    assert found.summary["cascade"]["languages"].keys() == {"eng_Latn"}
 
 
 def test_a_language_whose_sample_is_too_small_is_scored_whole(runs):

@@ -1,6 +1,7 @@
 """The bound of the cascade: it holds as often as promised, wherever the lost documents lie, and says when it cannot."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,13 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, hypergeom, multivariate_normal, norm
 
 from jql.annotator.cascade_bound import CUTS, Bound, bound_of, kept_by, loss_at
-from jql.annotator.histogram import BINS, HIGH, LOW, histogram, quantile
+from jql.annotator.histogram import Bins, Histograms
 from jql.errors import DataError, RecipeError
-from jql.select.cuts import passes
+from jql.select.cuts import Cuts, LanguageCut, quantile_cut
 
 RULES = ("all", "any", "majority", "mean")
 ALPHA = (1 - CUTS) * 0.05
-BIN = (HIGH - LOW) / BINS
+BIN = Bins.over(-10, 10).width
 
 
 def population(documents=4000, heads=1, agreement=0.8, seed=0):
@@ -37,6 +38,19 @@ def failures(first, second, share, rule, tolerance, sample, resamples, replace=T
         if found.threshold is not None:
             losses[r] = (first[kept] < found.threshold).mean()
     return int((losses > tolerance).sum()), float(losses.mean())
+
+
+def cuts_of(points, share, rule):
+    """The cuts of one language, x, from its histograms."""
+    heads, codes = [*map(str, range(points.shape[1]))], np.zeros(len(points), np.int64)
+    histograms = Histograms(heads, Bins.over(-10, 10))
+    histograms.add(points, codes, ["x"], np.ones((3, len(points)), np.int64))
+    return Cuts(heads, rule, share, {"x": quantile_cut("x", "quantile", share, histograms)}, histograms)
+
+
+def selected(points, cuts):
+    """What selection keeps of one language."""
+    return cuts.verdicts(points.astype(np.float32), np.zeros(len(points), np.int64), ["x"]) == 0
 
 
 def enough(resamples):
@@ -118,15 +132,13 @@ def test_it_holds_for_a_sample_without_replacement():
     assert failures(first, second, 0.6, "all", 0.05, 1200, 300, replace=False)[0] <= enough(300)
 
 
-@pytest.mark.parametrize("lower", [True, False])
-def test_it_holds_for_cuts_from_histograms_if_told_their_bins(lower):
-    """A third of a language lies in the bin of the cut, which then parts other documents than the quantile does."""
-    places = [-1.0, 0.87 * BIN, 0.9 * BIN, 3.0] if lower else [-1.0, 0.1 * BIN, 0.1 * BIN, 3.0]
-    second = np.repeat(places, [400, 200, 150, 250])[:, None]
-    kept = second[:, 0] >= quantile(histogram(second[:, 0]), 0.7)
-    assert kept.sum() == (600 if lower else 250)
+def test_it_holds_for_cuts_from_histograms_if_told_their_bins():
+    """A third of a language lies in the bin of the cut, all of which is then kept, and not only what is above it."""
+    second = np.repeat([-1.0, 0.87 * BIN, 0.9 * BIN, 3.0], [400, 200, 150, 250])[:, None]
+    kept = selected(second, cuts_of(second, 0.7, "all"))
+    assert kept.sum() == 600
     first = np.ones(1000)
-    first[slice(400, 432) if lower else slice(987, 1000)] = 0.0  # 5.3 or 5.2 % of the kept
+    first[400:432] = 0.0  # 5.3 % of the kept
     assert failures(first, second, 0.7, "all", 0.05, 1500, 200, slack=BIN, kept=kept)[0] <= enough(200)
     assert failures(first, second, 0.7, "all", 0.05, 1500, 200, kept=kept)[0] > enough(200)
 
@@ -195,18 +207,15 @@ def test_slack_never_raises_the_threshold(sample, settings, slack):
 
 @given(samples(), st.sampled_from(RULES), st.sampled_from([0.3, 0.7]), st.floats(-2, 2))
 def test_unscored_documents_at_the_bottom_push_no_other_out(sample, rule, share, threshold):
-    first, second = sample[0], np.clip(sample[1], LOW + 1, HIGH)
+    first, second = sample
     if not len(first):
         return
-
-    def keeps(points):
-        counts = np.stack([histogram(column) for column in points.T])
-        cuts = np.array([quantile(row, share) for row in counts])
-        return passes(points, cuts, rule, counts, share)
-
-    gone_on = first >= threshold
-    cascade = keeps(np.where(gone_on[:, None], second, LOW))
-    assert (cascade | ~keeps(second) | ~gone_on).all()
+    gone_on = (first >= threshold)[:, None]
+    unscored = np.where(gone_on, second, -np.inf)
+    cuts = cuts_of(unscored, share, rule)
+    cascade, alone = selected(unscored, cuts), selected(second, cuts_of(second, share, rule))
+    in_the_bin = (abs(second - cuts.languages["x"].values) < 1.001 * BIN).any(axis=1) & (rule != "mean")
+    assert (cascade | in_the_bin)[alone & gone_on[:, 0]].all() and not cascade[~gone_on[:, 0]].any()
 
 
 @pytest.mark.parametrize("documents", [0, 1, 5])
@@ -259,9 +268,9 @@ def test_the_loss_at_a_higher_quantile():
 def test_what_is_kept_is_what_selection_keeps(rule):
     _, second = population(500, 3)
     second = np.round(2 * second)  # in points, so that a bin holds one value
-    cuts = np.quantile(second, 0.6, axis=0, method="inverted_cdf")
-    assert np.array_equal(kept_by(second, 0.6, rule), passes(second, cuts, rule, np.stack(
-        [histogram(column) for column in second.T]), 0.6))  # fmt: skip
+    values = np.quantile(second, 0.6, axis=0, method="inverted_cdf")
+    cuts = replace(cuts_of(second, 0.6, rule), languages={"x": LanguageCut("x", "quantile", 0.6, values)})
+    assert np.array_equal(kept_by(second, 0.6, rule), selected(second, cuts))
 
 
 def test_a_bound_is_plain_json():
