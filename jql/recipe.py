@@ -20,6 +20,7 @@ USUAL: tuple[StageName, ...] = ("crawl", "dedup", "annotate", "select", "export"
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 _MEANS: Any = {"means": True}  # marks a field that changes how the work is done and not what comes out
@@ -292,6 +293,48 @@ class Train(Part):
         return tuple(check_language(code) for code in value)
 
 
+class Cut(Part):
+    """How much of one language is kept: one of these."""
+
+    quantile: Share | None = None
+    """Share of the language that every head's cut drops."""
+    score: Finite | None = None
+    """Every head's cut, in points of the rubric, whatever share that keeps."""
+    tokens: Positive | None = None
+    """A budget: best first, until about so many tokens are kept."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Cut":
+        given = [name for name in ("quantile", "score", "tokens") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected one of quantile, score and tokens, got {' and '.join(given) or 'none'}")
+        return self
+
+
+class Mixture(Part):
+    """A budget over all languages, best first in each."""
+
+    tokens: Positive
+    """Tokens of the whole mixture."""
+    weights: dict[str, Finite] = {}
+    """Language -> its share; they sum to 1, and other languages are left out."""
+    alpha: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Instead: shares by p^alpha, p a language's share of what the run has; 1 as it is, 0 all alike."""
+    epochs: Annotated[float, Field(ge=1)] = 1.0
+    """How often a language that is too small for its share may be seen; the manifest says how often that is."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Mixture":
+        if bool(self.weights) == (self.alpha is not None):
+            raise ValueError(f"expected either weights or alpha, got {'both' if self.weights else 'neither'}")
+        if bad := [f"{code}: {share:g}" for code, share in self.weights.items() if share <= 0]:
+            raise ValueError(f"weights: expected positive shares that sum to 1, got {', '.join(bad)}")
+        if self.weights and abs(sum(self.weights.values()) - 1) > 1e-6:
+            total = sum(self.weights.values())
+            raise ValueError(f"weights: expected positive shares that sum to 1, got a sum of {total:g}")
+        return self
+
+
 class Select(Part):
     """Keep or drop, per language, with the reason."""
 
@@ -299,16 +342,50 @@ class Select(Part):
     """What a document must pass: its scores, the heuristics' thresholds, or both."""
     quantile: Share = 0.7
     """Share of each language that every head's cut drops; 0.6 and 0.7 are the published values."""
+    languages: dict[str, Cut] = {}
+    """Another cut for a language, or for a group in `shared`: quantile, score or tokens, see jql explain
+    select.languages."""
+    mixture: Mixture | None = None
+    """Instead of quantile, a budget over all languages, see jql explain select.mixture."""
+    cuts: str | None = None
+    """Instead: cuts.json of another run with this annotator; its values hold here."""
+    where: str = ""
+    """What else must hold, as SQL over the columns of a document and its scores, such as
+    language_score >= 0.8 AND signal_stop_words > 0.1."""
     rule: Literal["all", "any", "majority", "mean"] = "all"
     """How heads agree: all, any, or more than half of them at or above their cut; mean: the mean of their ranks is."""
     heads: tuple[str, ...] = ()
     """The heads that vote; none takes all of the annotator."""
     min_documents: Positive = 20
     """A language with fewer scored documents gets no cut of its own; they are dropped as too_few_documents."""
+    groups: dict[str, tuple[str, ...]] = {}
+    """Further groups of close languages, which are reported together; three are there, see data/languages.csv."""
+    shared: tuple[str, ...] = ()
+    """Groups whose languages share one cut."""
+    doubtful: Share = 0.5
+    """Documents whose language_score is lower are counted apart."""
+    exact: bool = False
+    """Read the scores near each cut again, so that it is off by nothing; histograms are off by less than a bin."""
+    sample: Positive = 10_000
+    """Documents of each language that the yield is predicted from."""
+    tokenizer: str | None = None
+    """The tokenizer that budgets are meant in: a folder or hub id; none is the vocabulary in the box."""
     copy_kept: Literal["best", "longest", "newest", "first", "every"] = Field("best", alias="copy")
     """Which document of a near-duplicate cluster is kept: best by mean rank, longest, newest, first by id, every."""
+    rehydrate: Positive = 1
+    """How often a document is seen at most, by the size of its cluster: 1, or up to so many times for sizes of which
+    little is dropped (FineWeb2's rehydration; 3 to 10 there)."""
 
     model_config = ConfigDict(populate_by_name=True)
+
+    @field_validator("languages", "groups")
+    @classmethod
+    def _known(cls, value: dict[str, Any], info: Any) -> dict[str, Any]:
+        groups = info.field_name == "groups"
+        for code in [code for codes in value.values() for code in codes] if groups else value:
+            if groups or "_" in code:  # a cut may be that of a group, which has a name without one
+                check_language(code)
+        return value
 
 
 class Export(Part):
@@ -316,8 +393,18 @@ class Export(Part):
 
     path: str | None = Field(None, json_schema_extra=_MEANS)
     """Where to; none takes RUN/dataset."""
+    order: Literal["input", "shuffled", "sorted"] = "input"
+    """input: as they came, and quickest. shuffled by the recipe's seed, or sorted best first: over a whole language."""
     file_documents: Positive = 100_000
-    """About so many kept documents go into the files of one group of inputs."""
+    """Documents of a file; in input order those of all languages from one group of inputs."""
+    row_group: Positive = 10_000
+    """Documents of a row group, at most."""
+    repeat: bool = False
+    """Write each document as often as select.rehydrate says, instead of saying so in the column repeats."""
+    removed: bool = False
+    """Write what was dropped, too, with the reason, below removed/."""
+    licence: str = ""
+    """What the card says of the licence."""
 
 
 class Recipe(Part):
@@ -363,6 +450,10 @@ class Recipe(Part):
             raise ValueError("annotate.annotator: trained means what this run trains; add train to stages")
         if self.annotate.cascade and {"annotate", "select"} <= set(self.stages) and self.select.by != "heuristics":
             self._cascade_serves(self.annotate.cascade)
+        if self.select.rehydrate > 1 and self.select.copy_kept == "every":
+            raise ValueError(
+                "select.rehydrate: every copy is kept as it is; choose select.copy=best to have one seen again"
+            )
         if self.annotate.copies == "one" and self.select.copy_kept not in ("best", "first"):
             raise ValueError(
                 f"select.copy: only one of each cluster is scored (annotate.copies: one), so {self.select.copy_kept} "
@@ -389,7 +480,12 @@ class Recipe(Part):
 PARTS = {name: field.annotation for name, field in Recipe.model_fields.items() if isinstance(field.annotation, type)}
 PARTS = {name: part for name, part in PARTS.items() if issubclass(part, Part)}
 
-INNER: dict[str, type[Part]] = {"judge.judges": Judge, "annotate.cascade": Cascade}
+INNER: dict[str, type[Part]] = {
+    "judge.judges": Judge,
+    "annotate.cascade": Cascade,
+    "select.languages": Cut,
+    "select.mixture": Mixture,
+}
 """Parts that stand inside of others."""
 
 
@@ -479,6 +575,8 @@ def _explain(error: Any) -> str:
     if kind == "value_error":
         text = str(context["error"])
         return f"{path}: {text}" if path else text
+    if kind == "missing":
+        return f"{path}: expected a value, got none"
     if kind == "extra_forbidden":
         *parents, last = [str(p) for p in error["loc"]]
         part: Any = Recipe if not parents else PARTS.get(parents[0], Recipe)

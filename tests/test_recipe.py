@@ -55,6 +55,36 @@ def test_every_field_has_a_meaning():
             {"annotate": {"copies": "one"}, "select": {"copy": "longest"}},
             r"select\.copy: only one of each cluster is scored",
         ),
+        ({"select": {"wheer": "tokens > 9"}}, r"select\.wheer: unknown key; did you mean where\?"),
+        (
+            {"select": {"languages": {"deu_Latn": {"quantle": 0.5}}}},
+            r"select\.languages\.deu_Latn\.quantle: unknown key; did you mean quantile\?",
+        ),
+        (
+            {"select": {"languages": {"deu_Latn": {"quantile": 0.5, "score": 2}}}},
+            r"select\.languages\.deu_Latn: expected one of quantile, score and tokens, got quantile and score",
+        ),
+        ({"select": {"languages": {"deu_Latn": {}}}}, r"select\.languages\.deu_Latn: expected one of .*, got none"),
+        (
+            {"select": {"languages": {"deu_Latn": {"quantile": 70}}}},
+            r"select\.languages\.deu_Latn\.quantile: expected a share in \[0, 1\), got 70; write 0\.7",
+        ),
+        ({"select": {"languages": {"deu_Latn": {"score": float("nan")}}}}, r"score: expected a finite number, got nan"),
+        (
+            {"select": {"languages": {"deu_Latin": {"score": 2}}}},
+            r"select\.languages: unknown language 'deu_Latin'.*deu_Latn",
+        ),
+        ({"select": {"mixture": {"alpha": 0.5}}}, r"select\.mixture\.tokens: expected a value, got none"),
+        ({"select": {"mixture": {"tokens": 5}}}, r"select\.mixture: expected either weights or alpha, got neither"),
+        (
+            {"select": {"mixture": {"tokens": 5, "weights": {"deu_Latn": 0.5, "swe_Latn": 0.4}}}},
+            r"select\.mixture: weights: expected positive shares that sum to 1, got a sum of 0\.9",
+        ),
+        (
+            {"select": {"mixture": {"tokens": 5, "weights": {"deu_Latn": 1.5, "swe_Latn": -0.5}}}},
+            r"weights: expected positive shares that sum to 1, got swe_Latn: -0\.5",
+        ),
+        ({"select": {"mixture": {"tokens": 5, "alpha": 1, "weights": {"deu_Latn": 1}}}}, r"got both"),
     ],
 )
 def test_bad_values_are_refused_with_key_found_expected_and_advice(data, message):
