@@ -75,18 +75,18 @@ def select(documents, folder, stages=("dedup", "annotate", "select", "export"), 
     return run_recipe(make_recipe(data), console(quiet=True))
 
 
-def decisions(folder):
-    """The decisions of the latest select."""
+def decisions(folder, given=None):
+    """The decisions of the latest select, each with the id of its document."""
     log = [json.loads(line) for line in (folder / "run.log").read_text().splitlines()]
     stage = next(e["folder"] for e in reversed(log) if e["event"] == "stage" and e["stage"] == "select/decisions")
     files = sorted((folder / stage / "data").rglob("*.parquet"))
-    return pa.concat_tables([pq.read_table(f) for f in files]).to_pylist()
+    found = pa.concat_tables([pq.read_table(f) for f in files], promote_options="default").to_pylist()
+    return [{"id": row["id"], **found} for row, found in zip(given or rows(), found, strict=True)]
 
 
 def test_decisions_are_aligned_and_reasons_stand_where_nothing_is_kept(documents, folder):
     result = select(documents, folder)
     found = decisions(folder)
-    assert [d["id"] for d in found] == [r["id"] for r in rows()]
     assert all(d["keep"] == (d["reason"] is None) for d in found)
     reasons = Counter(d["reason"] for d in found if d["language"] == "isl_Latn")
     assert reasons == {"too_few_documents": 5}
@@ -117,7 +117,8 @@ def test_exactly_one_copy_is_kept_and_always_the_same(documents, folder, copy):
     mirrored.mkdir()
     pq.write_table(pa.Table.from_pylist(rows()[::-1]), mirrored / "z.parquet")
     select(mirrored, folder.parent / f"run_{copy}", stages=("dedup", "annotate", "select"), copy=copy, quantile=0.0)
-    assert [d["id"] for d in decisions(folder.parent / f"run_{copy}") if d["id"].isalpha() and d["keep"]] == kept
+    again = decisions(folder.parent / f"run_{copy}", rows()[::-1])
+    assert [d["id"] for d in again if d["id"].isalpha() and d["keep"]] == kept
 
 
 def test_annotator_heuristics_and_both(documents, folder):
@@ -199,4 +200,53 @@ def test_without_clusters_an_id_that_comes_again_is_dropped(tmp_path):
     again = [dict(row, text=f"{row['text']} once more") for row in rows()[:3]]
     pq.write_table(pa.Table.from_pylist([*rows(), *again]), tmp_path / "in" / "a.parquet")
     select(tmp_path / "in", tmp_path / "run", stages=("annotate", "select"), quantile=0.0)
-    assert [d["reason"] for d in decisions(tmp_path / "run")][-3:] == ["duplicate_id"] * 3
+    assert [d["reason"] for d in decisions(tmp_path / "run", [*rows(), *again])][-3:] == ["duplicate_id"] * 3
+
+
+def test_what_select_leaves_in_the_run_folder_says_the_same_everywhere(documents, folder):
+    result = select(documents, folder, heads=["edu", "web"], copy="every")
+    summary = json.loads((folder / "summary.json").read_text())
+    cuts = json.loads((folder / "cuts.json").read_text())
+    assert summary == result.summary and cuts == result.cuts and cuts["heads"] == ["edu", "web"]
+    sample = pq.read_table(folder / "sample.parquet").to_pylist()
+    found = {d["id"]: d for d in decisions(folder)}
+    assert {row["id"]: row["kept"] for row in sample} == {row["id"]: found[row["id"]]["keep"] for row in sample}
+    counts = pq.read_table(folder / "histograms.parquet").to_pylist()
+    for code, entry in summary["languages"].items():
+        predicted = summary["prediction"]["languages"][code]
+        assert predicted["documents"] == [entry["kept"]] * 3 and predicted["rate"] == 1.0
+        assert predicted["tokens"] == [entry["kept_tokens"]] * 3 and predicted["bytes"] == [entry["kept_bytes"]] * 3
+        ours = [row for row in counts if row["language"] == code and row["head"] == "llama3"]
+        assert sum(row["documents"] for row in ours) == cuts["languages"][code]["documents"] == entry["representatives"]
+        assert sum(row["tokens"] for row in ours) == cuts["languages"][code]["tokens"]
+    kept = [row["text"] for row in rows() if found[row["id"]]["keep"]]
+    assert summary["total"]["kept_bytes"] == sum(len(text.encode()) for text in kept)
+
+
+def test_the_cuts_of_a_run_hold_in_another(documents, folder, tmp_path):
+    first = select(documents, folder, stages=("dedup", "annotate", "select"), quantile=0.4)
+    mine = {code: entry["cuts"] for code, entry in first.cuts["languages"].items()}
+    (tmp_path / "in").mkdir()
+    some = [row for n, row in enumerate(rows()) if n % 3]
+    pq.write_table(pa.Table.from_pylist(some), tmp_path / "in" / "a.parquet")
+    cuts = str(folder / "cuts.json")
+    other = select(tmp_path / "in", tmp_path / "run", stages=("dedup", "annotate", "select"), cuts=cuts)
+    assert {code: entry["cuts"] for code, entry in other.cuts["languages"].items()} == mine
+    before = {d["id"]: d for d in decisions(folder)}
+    for decision in decisions(tmp_path / "run", some):
+        if not decision["id"].isalpha():  # of copies, another may be kept
+            assert decision["keep"] == before[decision["id"]]["keep"]
+
+
+def test_an_expert_rule_over_scores_and_columns(documents, folder):
+    plain = select(documents, folder, stages=("dedup", "annotate", "select"), quantile=0.0)
+    assert "where" not in plain.summary["dropped"]
+    where = "score_edu >= 1.0 AND date < '2024-01-20' AND cluster_size = 1"
+    result = select(documents, folder, stages=("dedup", "annotate", "select"), quantile=0.0, where=where)
+    dropped = {d["id"] for d in decisions(folder) if d["reason"] == "where"}
+    assert result.summary["dropped"]["where"] == len(dropped)
+    for row in pq.read_table(folder / "sample.parquet").to_pylist():
+        holds = row["score_edu"] >= 1.0 and row["date"] < "2024-01-20" and row["cluster_size"] == 1
+        assert holds == (row["id"] not in dropped)
+    with pytest.raises(RecipeError, match=r"select\.where: tokens stand with the scores; add the annotate stage"):
+        select(documents, folder.parent / "bare", stages=("select",), by="heuristics", where="tokens > 1")
