@@ -1,104 +1,67 @@
-"""The export stage: kept documents as Parquet by language, a manifest, and a card that `datasets` reads."""
+"""The export stage: kept documents as Parquet by language, in the input's order or another, and their publication."""
 
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from jql.documents import Documents, read_documents
+from jql.documents import Documents
 from jql.engine import storage
 from jql.engine.plan import Unit
+from jql.engine.receipt import Receipt
 from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Output, Stage
 from jql.errors import RecipeError
 from jql.recipe import Recipe
 from jql.select.card import PENDING
+from jql.select.columns import export_schema
+from jql.select.cuts import Cuts
+from jql.select.ordered import VERSION, Inputs, run_ordered
+from jql.select.row_groups import RowGroups, add_sums, no_sums
+from jql.select.rows import Reader
+from jql.select.unit_groups import REMOVED, add_removed, read_group, units_in_groups
 
-VERSION = 1
-COLUMNS: dict[str, pa.DataType] = {
-    "id": pa.string(),
-    "text": pa.string(),
-    "language": pa.string(),
-    "language_score": pa.float32(),
-    "url": pa.string(),
-    "date": pa.string(),
-    "dump": pa.string(),
-    "file_path": pa.string(),
-    "warc_offset": pa.int64(),
-    "filter_reason": pa.string(),
-}
-"""What an exported row has of its document; columns an input lacks are null."""
+FOLDERS = ("data", "removed")
 
 
-def export_schema(heads: list[str], clustered: bool) -> pa.Schema:
-    """Schema of an exported file; scores are named score_HEAD."""
-    fields = list(COLUMNS.items())
-    fields += [("cluster", pa.uint64()), ("cluster_size", pa.int64())] if clustered else []
-    return pa.schema(fields + [(f"score_{head}", pa.float32()) for head in heads])
+@dataclass
+class Exported(StageRun):
+    """The stage with the exported tables; `reading` is the one that read the documents, where that was another."""
+
+    reading: StageRun | None = None
 
 
 class ExportWorker:
-    """Writes the kept documents of a group of document units, one file a language."""
+    """Writes the kept documents of a group of document units, one file a language, in the order of the input."""
 
-    def __init__(self, heads: list[str], clustered: bool, language: str | None) -> None:
-        self.heads, self.clustered, self.language = heads, clustered, language
-        self.schema = export_schema(heads, clustered)
+    def __init__(self, reader: Reader, row_group: int, removed: bool) -> None:
+        self.reader, self.row_group, self.removed = reader, row_group, removed
+        self.schema = export_schema(reader.heads, reader.clustered)
+        self.aside = export_schema(reader.heads, reader.clustered, removed=True)
 
     def __call__(self, unit: Unit, guard: Guard) -> Output:
-        """One table a language, documents in input order."""
-        output = Output()
-        kept: dict[str, list[pa.Table]] = {}
-        for member in unit.payload["members"]:
-            guard.arm(100)
-            table, reasons = self._member(Unit(member["index"], member["source"], 0, member))
-            output.rows_in += len(reasons)
-            output.drops.update(r for r in reasons if r is not None)
-            for language in sorted(set(table.column("language").to_pylist())):
-                kept.setdefault(language, []).append(table.filter(pc.equal(table.column("language"), language)))
-        # One piece a language: pieces are row groups, and a unit holds only few documents of most languages.
-        output.tables = {language: (self.schema, [pa.concat_tables(kept[language])]) for language in sorted(kept)}
-        counts = {language: sum(t.num_rows for t in tables) for language, tables in sorted(kept.items())}
-        chars = {
-            language: sum(int(pc.sum(pc.utf8_length(t.column("text"))).as_py() or 0) for t in ts)
-            for language, ts in sorted(kept.items())
-        }
-        output.stats = {"documents": counts, "characters": chars}
+        """A table a language; removed documents aside."""
+        output = Output(stats={"tables": {}})
+        output.mixed = self._pieces(unit, guard, output)
         return output
 
-    def _member(self, unit: Unit) -> tuple[pa.Table, list[str | None]]:
-        """The kept documents of a unit with the export's columns, and why each document is dropped (None: kept)."""
-        reasons = storage.read_table(unit.payload["decisions"], ["reason"]).column("reason")
-        if not reasons.null_count:  # also a unit whose texts could not be read for scoring
-            return self.schema.empty_table(), reasons.to_pylist()
-        table = read_documents(unit, COLUMNS, self.language)
-        columns = {name: table.column(name) for name in COLUMNS}
-        nulls = pa.nulls(table.num_rows)
-        if self.clustered:
-            path = unit.payload.get("clusters")
-            clusters = storage.read_table(path) if path else {"cluster": nulls, "cluster_size": nulls}
-            columns |= {name: clusters[name] for name in ("cluster", "cluster_size")}
-        if self.heads:
-            path = unit.payload.get("scores")
-            scores = storage.read_table(path, self.heads) if path else dict.fromkeys(self.heads, nulls)
-            columns |= {f"score_{head}": scores[head] for head in self.heads}
-        kept = pa.table(columns).filter(pc.is_null(reasons))
-        return kept.select(self.schema.names).cast(self.schema), reasons.to_pylist()
-
-
-def group_units(counts: list[int], size: int) -> list[list[int]]:
-    """Consecutive units in groups that hold at least `size` kept documents each, the last one what is left."""
-    groups: list[list[int]] = [[]]
-    kept = 0
-    for index, count in enumerate(counts):
-        if kept >= size:
-            groups.append([])
-            kept = 0
-        groups[-1].append(index)
-        kept += count
-    return [group for group in groups if group]
+    def _pieces(self, unit: Unit, guard: Guard, output: Output) -> Iterator[tuple[str, pa.Table | None]]:
+        groups, sums = RowGroups(self.row_group), output.stats["tables"]
+        for batch in read_group(unit, self.reader, self.removed, guard, output):
+            kept = batch.kept
+            if self.reader.repeat:
+                kept = np.repeat(kept, batch.decided.repeats[kept])
+            for language, rows in batch.by_language(kept):
+                table = batch.take(rows, self.schema)
+                add_sums(sums, language, table)
+                yield from groups.add(language, table)
+            if self.removed:
+                yield from add_removed(batch, self.aside, groups, sums)
+        yield from groups.rest()
 
 
 def run_export(
@@ -108,51 +71,58 @@ def run_export(
     clusters: StageRun | None,
     scores: StageRun | None,
     decisions: StageRun,
+    cuts: Cuts | None,
 ) -> StageRun:
-    """Write the kept documents below the run folder; `publish` makes them visible."""
+    """Write the kept documents below the run folder; `publish` makes them visible.
+
+    Raises:
+        RecipeError: to be sorted, but nothing was scored.
+    """
+    wish = recipe.export
+    if wish.order == "sorted" and cuts is None:
+        raise RecipeError(
+            "export.order: sorted needs ranks, and nothing was scored; add the annotate stage, or choose another order"
+        )
     heads: list[str] = []
     if scores is not None:
         from jql.annotator.annotator import Annotator
 
         heads = Annotator.load(recipe.annotate.annotator).heads
-    settings = {"heads": heads, "clustered": clusters is not None, "language": documents.language}
-    inputs: dict[str, Any] = {"documents": documents.mark, "decisions": decisions.mark()}
+    reader = Reader(heads, clusters is not None, cuts, wish.repeat)
+    mark: dict[str, Any] = {"documents": documents.mark, "decisions": decisions.mark()}
 
     def units() -> Iterator[Unit]:
-        kept = {r.unit: r.accepted for r in decisions.receipts()}
-        # Without those that are missing, where that is tolerated.
-        beside = documents.beside(clusters=clusters, scores=scores, decisions=decisions)
-        members = [unit for unit in beside if unit.index in kept]
-        for number, group in enumerate(group_units([kept[u.index] for u in members], recipe.export.file_documents)):
-            payload = [{**m.payload, "index": m.index, "source": m.source} for m in (members[i] for i in group)]
-            yield Unit(number, f"group {number}", sum(members[i].weight for i in group), {"members": payload})
+        return documents.beside(clusters=clusters, scores=scores, decisions=decisions)
 
-    stage = Stage("export", VERSION, recipe.export.deciding(), inputs, ExportWorker, settings, "filter", "export_crash")
-    return run.run(stage, units)
+    def groups(size: int) -> Iterator[Unit]:
+        return units_in_groups(size, documents, clusters, scores, decisions)
+
+    if wish.order != "input":
+        most = recipe.select.rehydrate if wish.repeat else 1
+        counts = {code: most * reasons["kept"] for code, reasons in drop_counts(decisions).items()}
+        files, rows = run_ordered(recipe, run, reader, Inputs(counts, units, groups, mark))
+        return Exported(**vars(files), reading=rows)
+    config = {name: getattr(wish, name) for name in ("order", "file_documents", "row_group", "repeat", "removed")}
+    settings = {"reader": reader, "row_group": wish.row_group, "removed": wish.removed}
+    law: Any = "many" if wish.repeat else "filter"
+    stage = Stage("export", VERSION, config, mark, ExportWorker, settings, law, "export_crash")
+    return run.run(stage, lambda: groups(wish.file_documents))
 
 
 def publish(export: StageRun, target: str) -> dict[str, Any]:
-    """Put the committed files under their final names, data/LANGUAGE/NNNNN.parquet; those of an earlier export go.
+    """Put the committed files under their final names, data/LANGUAGE/train-00000-of-00005.parquet, removed/ likewise.
 
-    From here until `write_card` the target has no manifest but a list of what may be in it, for whoever comes next.
+    Files of an earlier export go. From here until `write_card` the target has no manifest but a list of what may be in
+    it, for whoever comes next.
 
     Returns:
-        Language -> documents, characters, files.
+        Language -> documents, characters, bytes, tokens, size in memory and files; under `removed` the same of those.
 
     Raises:
-        RecipeError: the target's data folder holds files that no export of jql wrote.
+        RecipeError: the target's folders hold files that no export of jql wrote.
     """
-    found: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for receipt in export.receipts():
-        for language, file in receipt.files.items():
-            name = f"data/{language}/{receipt.unit:05d}.parquet"
-            sources[name] = export.path(receipt, language)
-            entry = found.setdefault(language, {"documents": 0, "characters": 0, "files": []})
-            entry["documents"] += receipt.stats["documents"][language]
-            entry["characters"] += receipt.stats["characters"][language]
-            entry["files"].append({"name": name, "rows": file.rows, "bytes": file.bytes, "sha256": file.sha256})
-    there = {f"data/{name}" for name in storage.find(storage.join(target, "data"))}
+    found, sources = _named(export)
+    there = {f"{folder}/{name}" for folder in FOLDERS for name in storage.find(storage.join(target, folder))}
     ours = _published(target)
     if foreign := sorted(there - ours):
         raise RecipeError(
@@ -165,15 +135,46 @@ def publish(export: StageRun, target: str) -> dict[str, Any]:
         storage.delete(storage.join(target, name))
     for name, source in sources.items():
         storage.copy(source, storage.join(target, name))
-    return dict(sorted(found.items()))
+    return found
+
+
+def _named(export: StageRun) -> tuple[dict[str, Any], dict[str, str]]:
+    """What `publish` returns, and final name -> where the file lies."""
+    found: dict[str, Any] = {}
+    lying: dict[str, list[tuple[dict[str, Any], str]]] = {}
+    for stage, receipt, name in _tables(export):
+        language, removed = name.removeprefix(REMOVED), name.startswith(REMOVED)
+        entry = found.setdefault(language, {**no_sums(), "files": []})
+        entry = entry.setdefault("removed", {**no_sums(), "files": []}) if removed else entry
+        for what, count in receipt.stats["tables"][name].items():
+            entry[what] = entry.get(what, 0) + count
+        if file := receipt.files.get(name):
+            entry["files"].append({"name": "", "rows": file.rows, "bytes": file.bytes, "sha256": file.sha256})
+            path = stage.path(receipt, name)
+            lying.setdefault(f"{FOLDERS[removed]}/{language}", []).append((entry["files"][-1], path))
+    sources = {}
+    for folder, files in lying.items():
+        for number, (entry, path) in enumerate(files):
+            entry["name"] = f"{folder}/train-{number:05d}-of-{len(files):05d}.parquet"
+            sources[entry["name"]] = path
+    return dict(sorted(found.items())), sources
+
+
+def _tables(export: StageRun) -> Iterator[tuple[StageRun, Receipt, str]]:
+    """The tables to be published, with the stage and the receipt they are of."""
+    reading = export.reading if isinstance(export, Exported) else None
+    for stage in [export, reading] if reading else [export]:
+        for receipt in stage.receipts():
+            for name in sorted(receipt.stats["tables"]):
+                yield stage, receipt, name
 
 
 def _published(target: str) -> set[str]:
     """Names that earlier exports gave to files in a folder, also those that were stopped half way."""
     names: set[str] = set()
     if storage.exists(path := storage.join(target, "manifest.json")):
-        manifest = json.loads(storage.read_bytes(path))
-        names |= {file["name"] for entry in manifest.get("export", {}).values() for file in entry["files"]}
+        for entry in json.loads(storage.read_bytes(path)).get("export", {}).values():
+            names |= {file["name"] for part in (entry, entry.get("removed", {})) for file in part.get("files", [])}
     if storage.exists(path := storage.join(target, PENDING)):
         names |= set(json.loads(storage.read_bytes(path)))
     return names

@@ -13,7 +13,8 @@ from jql.errors import RecipeError
 from jql.pipeline import run_recipe
 from jql.recipe import make_recipe
 from jql.select.card import PENDING
-from jql.select.export import export_schema, group_units
+from jql.select.columns import export_schema
+from jql.select.unit_groups import group_units
 
 
 def text(i):
