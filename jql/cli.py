@@ -1,6 +1,7 @@
 """The command line: `jql run RECIPE`, a verb for each stage, `plan` and `explain`."""
 
 import json
+import re
 import sys
 from typing import Annotated, Any
 
@@ -10,13 +11,17 @@ from rich.table import Table
 
 from jql.cli_annotator import app as annotator_verbs
 from jql.cli_judge import app as judge_verbs
+from jql.cli_report import app as report_verbs
+from jql.cli_select import app as select_verbs
 from jql.cli_truth import app as truth_verbs
-from jql.errors import InputError, JqlError, LockError, RecipeError, one_line
+from jql.errors import JqlError, LockError, RecipeError, one_line
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 app.add_typer(annotator_verbs)
 app.add_typer(judge_verbs, name="judge")
+app.add_typer(report_verbs)
+app.add_typer(select_verbs)
 app.add_typer(truth_verbs)
 
 Overrides = Annotated[
@@ -75,7 +80,7 @@ def explain(stage: str) -> None:
         table.add_row(
             field.alias or name,
             _type_words(field),
-            json.dumps(field.get_default(), default=list),
+            "required" if field.is_required() else json.dumps(field.get_default(), default=list),
             escape(" ".join((field.description or "").split())),
         )
     print_table(table)
@@ -119,23 +124,42 @@ def annotate(
 @app.command()
 def select(
     run: Annotated[str, typer.Argument(help="run folder with scores")],
+    overrides: Overrides = None,
     quantile: Annotated[float | None, typer.Option(help="share of each language that a cut drops")] = None,
     rule: Annotated[str | None, typer.Option(help="all, any, majority or mean")] = None,
     by: Annotated[str | None, typer.Option(help="annotator, heuristics or both")] = None,
+    predict: Annotated[bool, typer.Option("--predict", help="say what would be kept, and decide nothing")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Decide in a run folder what is kept; nothing is scored again."""
-    _later("select", run, as_json, select=_given(quantile=quantile, rule=rule, by=by))
+    from jql.pipeline import later_recipe, predict_recipe
+
+    recipe = later_recipe("select", run, overrides, select=_given(quantile=quantile, rule=rule, by=by))
+    if not predict:
+        return _run(recipe, as_json)
+    _show_prediction(*predict_recipe(recipe), as_json)
+
+
+def _show_prediction(summary: dict[str, Any], cuts: dict[str, Any], as_json: bool) -> None:
+    from jql.report.summary import summary_table
+
+    print_table(summary_table(summary, cuts))
+    print("predicted; nothing was decided")
+    if as_json:
+        print(json.dumps(summary["prediction"]))
 
 
 @app.command()
 def export(
     run: Annotated[str, typer.Argument(help="run folder with decisions")],
+    overrides: Overrides = None,
     path: Annotated[str | None, typer.Option("--to", help="where to; default RUN/dataset")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the kept documents of a run folder as Parquet by language."""
-    _later("export", run, as_json, export=_given(path=path))
+    from jql.pipeline import later_recipe
+
+    _run(later_recipe("export", run, overrides, export=_given(path=path)), as_json)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -153,23 +177,6 @@ def _stage(stages: list[str], folder: str, workers: int | None, as_json: bool, *
         **parts,
     }
     _run(make_recipe(data, where="options"), as_json)
-
-
-def _later(stage: str, folder: str, as_json: bool, **parts: dict[str, Any]) -> None:
-    """Add a stage, and new settings for it, to the recipe of a run folder."""
-    from jql.engine import storage
-    from jql.recipe import STAGES, make_recipe, parse_yaml
-
-    path = storage.join(folder, "recipe.yaml")
-    if not storage.exists(path):
-        raise InputError(f"{folder}: no run folder (it has no recipe.yaml); run `jql annotate` or `jql run` first")
-    data = parse_yaml(storage.read_bytes(path).decode(), path)
-    data["output"] = folder
-    wanted = {*data["stages"], stage} | ({"select"} if stage == "export" else set())
-    data["stages"] = [s for s in STAGES if s in wanted and STAGES.index(s) <= STAGES.index(stage)]
-    for name, settings in parts.items():
-        data[name] = {**data.get(name, {}), **settings}
-    _run(make_recipe(data, where=path), as_json)
 
 
 def _run(recipe: Any, as_json: bool) -> None:
@@ -216,6 +223,7 @@ def show(result: Any, as_json: bool) -> None:
 
 def _type_words(field: Any) -> str:
     text = str(field.annotation).replace("typing.", "").replace("jql.recipe.", "")
+    text = re.sub(r"Annotated\[(\w+), FieldInfo\((?:[^()]|\([^()]*\))*\)\]", r"\1", text)  # bounds are for messages
     return escape(text.removeprefix("<class '").removesuffix("'>").replace("NoneType", "none"))
 
 

@@ -1,6 +1,8 @@
 """A recipe from its first stage to its last: the one place where stages meet."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +13,12 @@ from jql.documents import Documents
 from jql.engine import storage
 from jql.engine.prediction import Prediction, read_predictions
 from jql.engine.run import Run, StageRunner
-from jql.errors import DataError, RecipeError
-from jql.recipe import Recipe, dump_recipe
+from jql.errors import DataError, InputError, RecipeError
+from jql.recipe import STAGES, Recipe, StageName, dump_recipe, make_recipe, parse_yaml
 from jql.report.cascade import cascade_words
 from jql.report.summary import Stages, all_totals, summarize
 from jql.report.timing import timing, worked
-from jql.select.cuts import Cuts
+from jql.select.groups import groups_of
 
 JUDGING = {"rank", "judge", "train"}
 
@@ -39,6 +41,24 @@ class Result:
     worked: frozenset[str] = frozenset()
 
 
+def later_recipe(stage: StageName, folder: str, overrides: list[str] | None = None, **parts: dict[str, Any]) -> Recipe:
+    """The recipe of a run folder up to a stage, which is added, with new settings for it.
+
+    Raises:
+        InputError: no run folder. RecipeError: a setting that cannot be.
+    """
+    path = storage.join(folder, "recipe.yaml")
+    if not storage.exists(path):
+        raise InputError(f"{folder}: no run folder (it has no recipe.yaml); run `jql annotate` or `jql run` first")
+    data = parse_yaml(storage.read_bytes(path).decode(), path)
+    data["output"] = folder
+    wanted = {*data["stages"], stage} | ({"select"} if stage == "export" else set())
+    data["stages"] = [s for s in STAGES if s in wanted and STAGES.index(s) <= STAGES.index(stage)]
+    for name, settings in parts.items():
+        data[name] = {**data.get(name, {}), **settings}
+    return make_recipe(data, overrides, path)
+
+
 def open_documents(recipe: Recipe, run: StageRunner, stages: Stages) -> Documents | None:
     """The documents the recipe works on: from its crawl, else from its folder; None where no stage needs any.
 
@@ -57,14 +77,32 @@ def open_documents(recipe: Recipe, run: StageRunner, stages: Stages) -> Document
     raise RecipeError("documents.path: nothing to work on; name a folder of documents or add the crawl stage")
 
 
-def walk(recipe: Recipe, run: StageRunner, stages: Stages) -> tuple[Documents | None, Cuts | None]:
-    """Take the recipe's stages up to the decisions, filling in `stages`; returns the documents and the cuts.
+def walk(recipe: Recipe, run: StageRunner, stages: Stages) -> Documents | None:
+    """Take the recipe's stages, filling in `stages`; returns the documents.
 
     Raises:
         RecipeError: a stage needs one that the recipe leaves out.
     """
+    documents, recipe = walk_to_scores(recipe, run, stages)
+    if documents is None:
+        return None
+    if "select" in recipe.stages:
+        from jql.select.select import run_select
+
+        stages.selected = run_select(recipe, run, documents, stages.clusters, stages.scores)
+    if "export" in recipe.stages:
+        from jql.select.export import run_export
+
+        if stages.selected is None:
+            raise RecipeError("stages: export needs decisions; add the select stage")
+        decisions, cuts = stages.selected.decisions, stages.selected.cuts
+        stages.export = run_export(recipe, run, documents, stages.clusters, stages.scores, decisions, cuts)
+    return documents
+
+
+def walk_to_scores(recipe: Recipe, run: StageRunner, stages: Stages) -> tuple[Documents | None, Recipe]:
+    """Take the stages up to the scores; returns the documents, and the recipe with what was trained filled in."""
     documents = open_documents(recipe, run, stages)
-    cuts = None
     if "dedup" in recipe.stages:
         from jql.dedup.dedup import run_dedup
 
@@ -72,23 +110,11 @@ def walk(recipe: Recipe, run: StageRunner, stages: Stages) -> tuple[Documents | 
         stages.clusters = run_dedup(recipe, run, documents)
     if JUDGING & set(recipe.stages):
         recipe = _judge_and_train(recipe, run, stages, documents)
-    if documents is None:
-        return None, None
-    if "annotate" in recipe.stages:
+    if "annotate" in recipe.stages and documents is not None:
         from jql.annotator.annotate import run_annotate
 
         stages.scores, stages.cascade = run_annotate(recipe, run, documents, stages.clusters)
-    if "select" in recipe.stages:
-        from jql.select.select import run_select
-
-        stages.decisions, cuts = run_select(recipe, run, documents, stages.clusters, stages.scores)
-    if "export" in recipe.stages:
-        from jql.select.export import run_export
-
-        if stages.decisions is None:
-            raise RecipeError("stages: export needs decisions; add the select stage")
-        stages.export = run_export(recipe, run, documents, stages.clusters, stages.scores, stages.decisions)
-    return documents, cuts
+    return documents, recipe
 
 
 def _judge_and_train(recipe: Recipe, run: StageRunner, stages: Stages, documents: Documents | None) -> Recipe:
@@ -139,12 +165,13 @@ def run_recipe(recipe: Recipe, console: Console | None = None) -> Result:
     stages = Stages()
     with Run(recipe.output, recipe.engine, console) as run:
         predictions = _predictions(run)
-        storage.put(storage.join(recipe.output, "recipe.yaml"), dump_recipe(recipe).encode())
-        documents, found = walk(recipe, run, stages)
+        with _recorded(recipe):
+            documents = walk(recipe, run, stages)
         sums = all_totals(stages, run.stages)
-        summary: dict[str, Any] = {"name": recipe.name, "jql": __version__, **summarize(stages, sums)}
+        found = summarize(stages, sums, groups_of(recipe.select))
+        summary: dict[str, Any] = {"name": recipe.name, "jql": __version__, **found}
         summary["time"] = timing(run.stages, sums, predictions, recipe.engine)
-        cuts = found.to_json() if found else None
+        cuts = _save_selection(recipe, stages)
         files = {"summary.json": summary} | ({"cuts.json": cuts} if cuts else {})
         for name, content in files.items():
             storage.put(storage.join(recipe.output, name), _json(content))
@@ -154,6 +181,49 @@ def run_recipe(recipe: Recipe, console: Console | None = None) -> Result:
         if export is not None:
             storage.put(storage.join(export, "summary.json"), _json(summary))
     return Result(recipe.output, summary, cuts, export, stages.annotator, worked(run.stages, sums))
+
+
+@contextmanager
+def _recorded(recipe: Recipe) -> Iterator[None]:
+    """Write the recipe into its run folder, for the next command; not one that asks for what cannot be."""
+    path = storage.join(recipe.output, "recipe.yaml")
+    before = storage.read_bytes(path) if storage.exists(path) else None
+    storage.put(path, dump_recipe(recipe).encode())
+    try:
+        yield
+    except RecipeError:
+        if before is not None:
+            storage.put(path, before)
+        raise
+
+
+def predict_recipe(recipe: Recipe, console: Console | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the recipe's cuts would keep, as in summary.json, and the cuts; decides nothing and writes no such file.
+
+    Raises:
+        RecipeError: the recipe has no scores, or asks for what cannot be. Others as of `run_recipe`.
+    """
+    from jql.select.select import look_ahead
+
+    stages = Stages()
+    with Run(recipe.output, recipe.engine, console) as run:
+        documents, recipe = walk_to_scores(recipe, run, stages)
+        if documents is None or stages.scores is None:
+            raise RecipeError("--predict: needs scores; add the annotate stage")
+        outlook, rules = look_ahead(recipe, run, documents, stages.clusters, stages.scores)
+        assert rules.cuts is not None
+        sums = all_totals(stages, run.stages)
+        summary = summarize(stages, sums, groups_of(recipe.select))
+        return {**summary, "prediction": outlook.predict(recipe.select, rules.cuts)}, rules.cuts.to_json()
+
+
+def _save_selection(recipe: Recipe, stages: Stages) -> dict[str, Any] | None:
+    """Leave the histograms and the sample in the run folder, for the report; returns the cuts."""
+    selected = stages.selected
+    if selected is None or selected.cuts is None or selected.outlook is None:
+        return None
+    selected.outlook.save(recipe.output, selected.outlook.kept(recipe.select, selected.cuts))
+    return selected.cuts.to_json()
 
 
 def _predictions(run: Run) -> dict[str, Prediction]:

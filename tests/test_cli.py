@@ -8,9 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, write_warc
+from conftest import ROOT, run_here, write_warc
 
-from jql.cli import main
 from jql.recipe import INNER, PARTS, Recipe, field_names
 
 PAGE = (
@@ -40,7 +39,14 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_ends_with_one_json_line_and_running_again_does_nothing(documents, tmp_path):
+def done(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[dict, str]:
+    """What a command that works says in its last line, which is JSON, and what it says to a person."""
+    code, said = run_here(*arguments, "--json"), capfd.readouterr()
+    assert code == 0, said.err
+    return json.loads(said.out.splitlines()[-1]), said.err
+
+
+def test_a_run_ends_with_one_json_line_and_running_again_does_nothing(documents, tmp_path, capfd):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         f"output: {tmp_path / 'run'}\nstages: [annotate]\nengine: {{backend: inline}}\ndocuments: {{path: {documents}}}\n"
@@ -48,23 +54,24 @@ def test_a_run_ends_with_one_json_line_and_running_again_does_nothing(documents,
     first = jql("run", str(recipe), "--json")
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout.splitlines()[-1])["documents"] == 40
-    again = jql("run", str(recipe), "--json")
-    assert again.returncode == 0 and "annotate: 1 of 1 units were done before" in again.stderr
-    cut = jql("select", str(tmp_path / "run"), "--quantile", "0.5", "--json")
-    assert cut.returncode == 0, cut.stderr
-    kept = json.loads(cut.stdout.splitlines()[-1])["kept"]
-    assert 0 < kept <= 20
-    out = jql("export", str(tmp_path / "run"), "--to", str(tmp_path / "out"), "--json")
-    assert out.returncode == 0, out.stderr
+    _, said = done(capfd, "run", str(recipe))
+    assert "annotate: 1 of 1 units were done before" in said
+    predicted, _ = done(capfd, "select", str(tmp_path / "run"), "--predict", "--quantile", "0.5")
+    assert not (tmp_path / "run" / "select" / "decisions").exists()
+    kept = done(capfd, "select", str(tmp_path / "run"), "--quantile", "0.5")[0]["kept"]
+    assert 0 < kept <= 20 and predicted["total"]["documents"] == [kept] * 3
+    before = (tmp_path / "run" / "recipe.yaml").read_text()
+    assert run_here("select", str(tmp_path / "run"), "select.languages={eng_Latn: {tokens: 1000000000}}") == 2
+    assert "1,000,000,000 wanted, but only" in capfd.readouterr().err
+    assert (tmp_path / "run" / "recipe.yaml").read_text() == before
+    done(capfd, "export", str(tmp_path / "run"), "--to", str(tmp_path / "out"))
     assert sum(pq.read_metadata(p).num_rows for p in (tmp_path / "out").glob("data/*/*.parquet")) == kept
 
 
-def test_plan_runs_nothing(documents, tmp_path):
-    found = jql(
-        "plan", "pipelines/fineweb2.yaml", f"documents.path={documents}", f"output={tmp_path / 'run'}", "--json"
+def test_plan_runs_nothing(documents, tmp_path, capfd):
+    plan, _ = done(
+        capfd, "plan", "pipelines/fineweb2.yaml", f"documents.path={documents}", f"output={tmp_path / 'run'}"
     )
-    assert found.returncode == 0, found.stderr
-    plan = json.loads(found.stdout.splitlines()[-1])
     assert plan["stages"][0] == {
         "stage": "dedup/signatures",
         "units": 1,
@@ -76,19 +83,9 @@ def test_plan_runs_nothing(documents, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def here(*arguments: str) -> int:
-    """The exit code of a command in this process, which spares the start of another."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        patch.setattr(sys, "argv", ["jql", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-    return int(end.value.code or 0)
-
-
 @pytest.mark.parametrize("stage", ["recipe", *INNER, *PARTS])
 def test_explain_prints_every_field(stage, capsys):
-    assert here("explain", stage) == 0
+    assert run_here("explain", stage) == 0
     said = capsys.readouterr().out
     for name in field_names(INNER.get(stage) or PARTS.get(stage, Recipe)):
         assert name in said or name in PARTS
@@ -126,13 +123,13 @@ def test_mistakes_are_one_clear_line_and_exit_code_2(arguments, message, documen
         arguments += ["--run", str(tmp_path / "run")]
     if arguments[0] == "run":
         arguments += [f"output={tmp_path / 'run'}", "engine.backend=inline"]
-    assert here(*arguments) == 2
+    assert run_here(*arguments) == 2
     said = capsys.readouterr().err
     assert message in " ".join(said.split())
     assert "Traceback" not in said
 
 
-def test_an_unreadable_container_ends_with_exit_code_1_and_its_name(tmp_path):
+def test_an_unreadable_container_ends_with_exit_code_1_and_its_name(tmp_path, capfd):
     good = write_warc(tmp_path / "a.warc.gz", [(f"https://a.example/{n}", PAGE.format(n=n).encode()) for n in range(3)])
     (tmp_path / "b.warc.gz").write_bytes(good.read_bytes()[:700])
     base = [
@@ -147,10 +144,9 @@ def test_an_unreadable_container_ends_with_exit_code_1_and_its_name(tmp_path):
     assert (
         "b.warc.gz" in found.stderr and "1 of 2 units are missing" in found.stderr and "Traceback" not in found.stderr
     )
-    found = jql(*base, f"output={tmp_path / 'run'}", "engine.tolerate_missing=0.5", "--json")
-    assert found.returncode == 0, found.stderr
-    assert "tolerated" in found.stderr
-    assert json.loads(found.stdout.splitlines()[-1])["documents"] == 3
+    last, said = done(capfd, *base, f"output={tmp_path / 'run'}", "engine.tolerate_missing=0.5")
+    assert "tolerated" in said
+    assert last["documents"] == 3
 
 
 def test_import_jql_loads_neither_torch_nor_ray():

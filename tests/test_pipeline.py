@@ -64,7 +64,7 @@ def test_the_run_folder_holds_recipe_log_and_manifest(inline):
     folder, _ = inline
     assert load_recipe(str(folder / "recipe.yaml")).output == str(folder)
     events = [json.loads(line)["event"] for line in (folder / "run.log").read_text().splitlines()]
-    assert events[0] == "start" and events[-1] == "end" and events.count("stage") == events.count("stage_end") == 12
+    assert events[0] == "start" and events[-1] == "end" and events.count("stage") == events.count("stage_end") == 14
     manifest = json.loads((folder / "dataset" / "manifest.json").read_text())
     assert set(manifest["fingerprints"]) == {"crawl", "clusters", "scores", "decisions", "export"}
     assert manifest["inputs"]["stage"] == "crawl" and manifest["annotator"].startswith("edu, revision ")
@@ -78,6 +78,8 @@ def test_ray_gives_the_same_bytes(sample, inline, tmp_path, ray_address):
         for f in (tmp_path / "run", inline[0])
     ]
     assert published[0] == published[1]
+    for name in ("cuts.json", "histograms.parquet", "sample.parquet"):
+        assert (tmp_path / "run" / name).read_bytes() == (inline[0] / name).read_bytes()
 
 
 def test_object_storage_gives_the_same_bytes(sample, inline, s3):
@@ -98,9 +100,12 @@ def test_object_storage_gives_the_same_bytes(sample, inline, s3):
 
 def test_running_again_does_nothing_again(sample, inline):
     folder, result = inline
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.parquet") if "dataset" not in p.parts}
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("*/**/*.parquet") if "dataset" not in p.parts}
+    told = {p.name: p.read_bytes() for p in folder.glob("*.*") if p.name != "run.log"}
     assert demo(sample, folder, "engine.backend=inline").summary == result.summary
-    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.parquet") if "dataset" not in p.parts} == before
+    assert {p: p.stat().st_mtime_ns for p in folder.glob("*/**/*.parquet") if "dataset" not in p.parts} == before
+    assert {p.name: p.read_bytes() for p in folder.glob("*.*") if p.name != "run.log"} == told
+    assert {"cuts.json", "histograms.parquet", "sample.parquet", "summary.json"} <= told.keys()
 
 
 def test_an_output_that_cannot_be_written_is_one_line(sample, tmp_path):

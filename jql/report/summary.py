@@ -1,7 +1,7 @@
 """Counts per language and stage, from the receipts: summary.json and the table at the end of a run."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,13 +9,13 @@ from rich.table import Table
 
 from jql.engine.receipt import Totals
 from jql.engine.run import StageRun
-from jql.select.export import drop_counts
+from jql.select.select import Selected
 
 
 @dataclass
 class Stages:
     """What a run has made so far; None where a stage is not part of it. `annotator` is the folder of what it trained,
-    `judges` what each judge gave and took, `cascade` what a cascade promises.
+    `judges` what each judge gave and took, `cascade` what a cascade promises, `selected` the decisions and their cuts.
     """
 
     crawl: StageRun | None = None
@@ -23,10 +23,15 @@ class Stages:
     judges: dict[str, dict[str, Any]] = field(default_factory=dict)
     clusters: StageRun | None = None
     scores: StageRun | None = None
-    decisions: StageRun | None = None
+    selected: Selected | None = None
     export: StageRun | None = None
     annotator: str | None = None
     cascade: dict[str, Any] | None = None
+
+    @property
+    def decisions(self) -> StageRun | None:
+        """The stage that holds the decisions."""
+        return self.selected.decisions if self.selected else None
 
     def named(self) -> dict[str, StageRun]:
         """The stages there are, by name."""
@@ -62,11 +67,11 @@ def all_totals(stages: Stages, ran: Iterable[StageRun] = ()) -> dict[str, Totals
     return {name: totals(stage) for name, stage in every.items()}
 
 
-def summarize(stages: Stages, sums: dict[str, Totals]) -> dict[str, Any]:
+def summarize(stages: Stages, sums: dict[str, Totals], groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Documents in, dropped by reason, kept; in total and per language: each that was read is in one of them.
 
     Args:
-        sums: as of `all_totals`.
+        sums: as of `all_totals`. groups: close languages that are reported together, too.
     """
     languages: dict[str, dict[str, Any]] = {code: {"documents": n} for code, n in _documents(stages).items()}
     total: dict[str, Any] = {}
@@ -80,24 +85,74 @@ def summarize(stages: Stages, sums: dict[str, Totals]) -> dict[str, Any]:
         for code, count in _by_language(stages.clusters, "representatives").items():
             languages.setdefault(code, {})["representatives"] = count
         total["ids_again"] = sum(receipt.stats["ids_again"] for receipt in stages.clusters.receipts())
-    if stages.decisions is not None:
-        for code, counts in drop_counts(stages.decisions).items():
-            entry = languages.setdefault(code, {})
-            entry["documents"] = counts.total()
-            entry["kept"] = counts.pop("kept", 0)
-            entry["dropped"] = dict(counts.most_common())
-            dropped.update(counts)
-        total["kept"] = sum(entry["kept"] for entry in languages.values())
+    if stages.selected is not None:
+        dropped.update(add_decisions(stages.selected, languages))
+        total |= _sums(languages.values(), _KEPT)
     total["documents"] = sum(entry.get("documents", 0) for entry in languages.values())
     stage_sums = {name: _stage_sums(sums[stage.name]) for name, stage in stages.named().items()}
-    cascade = {"cascade": stages.cascade} if stages.cascade else {}
+    told = {"cascade": stages.cascade, **_selection(stages.selected)}
     return {
         "total": total,
-        **cascade,
+        **{name: found for name, found in told.items() if found},
         "dropped": dict(dropped.most_common()),
         "languages": dict(sorted(languages.items())),
+        "groups": group_sums(languages, groups),
         "stages": stage_sums,
     }
+
+
+_KEPT = ("kept", "kept_bytes", "kept_tokens")
+
+
+def _selection(selected: Selected | None) -> dict[str, Any]:
+    """What was predicted, and how often documents are to be seen."""
+    if selected is None:
+        return {}
+    repeats = {code: found.to_json() for code, found in selected.repeats.items()}
+    return {"prediction": selected.prediction, "rehydrate": repeats}
+
+
+def add_decisions(selected: Selected, languages: dict[str, dict[str, Any]]) -> Counter[str]:
+    """Fill in what was kept and dropped of each language, from the receipts; returns what was dropped of all."""
+    reasons: dict[str, Counter[str]] = {}
+    doubtful: dict[str, Counter[str]] = {}
+    sizes: dict[str, Counter[str]] = {}
+    for receipt in selected.decisions.receipts():
+        for code, counts in receipt.stats["languages"].items():
+            reasons.setdefault(code, Counter()).update(counts)
+        for code, (documents, kept) in receipt.stats["doubtful"].items():
+            doubtful.setdefault(code, Counter()).update({"documents": documents, "kept": kept})
+        for code, (size, tokens) in receipt.stats["sizes"].items():
+            sizes.setdefault(code, Counter()).update({"kept_bytes": size, "kept_tokens": tokens})
+    rates = selected.outlook.rates if selected.outlook else {}
+    dropped: Counter[str] = Counter()
+    for code, found in sorted(reasons.items()):
+        entry = languages.setdefault(code, {})
+        entry |= {"documents": found.total(), "kept": found.pop("kept", 0), "dropped": dict(found.most_common())}
+        if code in doubtful:
+            entry["doubtful"] = dict(doubtful[code])
+        if code in sizes:
+            tokens = round(sizes[code]["kept_tokens"] * rates.get(code, 1.0))
+            entry |= {"kept_bytes": sizes[code]["kept_bytes"], "kept_tokens": tokens}
+        dropped.update(found)
+    return dropped
+
+
+def group_sums(languages: dict[str, dict[str, Any]], groups: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Group -> its languages that are there, and their sums; groups of which two are."""
+    found = {}
+    for name, codes in groups.items():
+        there = [code for code in codes if code in languages]
+        if len(there) > 1:
+            sums = _sums([languages[code] for code in there], ("documents", "representatives", *_KEPT))
+            doubtful = sum(languages[code].get("doubtful", {}).get("documents", 0) for code in there)
+            found[name] = {"codes": there, **sums, "doubtful": doubtful}
+    return found
+
+
+def _sums(entries: Collection[Mapping[str, Any]], fields: Iterable[str]) -> dict[str, int]:
+    """Sums over languages of the fields that any of them has: without scores, no bytes are known and not 0."""
+    return {field: sum(e.get(field, 0) for e in entries) for field in fields if any(field in e for e in entries)}
 
 
 def _stage_sums(sums: Totals) -> dict[str, Any]:
@@ -106,31 +161,57 @@ def _stage_sums(sums: Totals) -> dict[str, Any]:
 
 
 def summary_table(summary: dict[str, Any], cuts: dict[str, Any] | None) -> Table:
-    """The summary for a terminal: a row a language."""
+    """The summary for a terminal: a row a language, then the groups of close languages."""
+    languages, predicted = summary["languages"], summary.get("prediction")
+    there = {name for entry in languages.values() for name in entry}
+    there |= ({"nominal", "predicted"} if predicted else set()) | ({"cut"} if cuts else set())
+    shown = [name for name in HEADINGS if name in there]
     table = Table(title="Documents per language and stage", title_justify="left")
-    columns = ["documents", "representatives", "kept"]
-    shown = [c for c in columns if any(c in e for e in summary["languages"].values())]
     table.add_column("language")
-    for column in shown:
-        table.add_column({"representatives": "no near-duplicates"}.get(column, column), justify="right")
-    if cuts:
-        table.add_column("cut", justify="left")
-    for code, entry in summary["languages"].items():
-        row = [code, *(f"{entry.get(c, 0):,}" for c in shown)]
-        if cuts:
-            row.append(_cut(cuts, code))
-        table.add_row(*row)
+    for name in shown:
+        table.add_column(HEADINGS[name], justify="left" if name == "cut" else "right")
+
+    def add(language: str, entry: dict[str, Any], **words: str) -> None:
+        table.add_row(language, *(words[n] if n in words else f"{entry.get(n, 0):,}" for n in shown))
+
+    for code, entry in languages.items():
+        found = (predicted or {"languages": {}})["languages"].get(code, {})
+        nominal = "" if found.get("nominal") is None else f"{found['nominal']:.0%}"
+        expected = _interval(found["documents"]) if found else ""
+        add(code, entry, nominal=nominal, predicted=expected, cut=_cut(cuts, code) if cuts else "")
     table.add_section()
-    sums = [sum(e.get(c, 0) for e in summary["languages"].values()) for c in shown]
-    table.add_row("all", *(f"{s:,}" for s in sums), *([""] if cuts else []))
+    for name, entry in summary.get("groups", {}).items():
+        add(name, entry, nominal="", predicted="", cut=", ".join(entry["codes"]))
+    sums = {name: sum(entry.get(name, 0) for entry in languages.values()) for name in HEADINGS}
+    add("all", sums, nominal="", predicted=_interval(predicted["total"]["documents"]) if predicted else "", cut="")
     return table
+
+
+HEADINGS = {
+    "documents": "documents",
+    "representatives": "no near-duplicates",
+    "nominal": "each head",
+    "predicted": "predicted",
+    "kept": "kept",
+    "kept_tokens": "tokens kept",
+    "cut": "cut",
+}
+"""What the summary's table shows of a language; `nominal` is the share that each head's cut keeps by itself."""
+
+
+def _interval(found: list[int]) -> str:
+    """An estimate with its interval, which is left out where it has no width."""
+    value, low, high = found
+    return f"{value:,}" + (f" [{low:,}, {high:,}]" if low < high else "")
 
 
 def _cut(cuts: dict[str, Any], code: str) -> str:
     entry = cuts["languages"].get(code)
     if entry is None or entry["cuts"] is None:
-        return f"too few documents ({entry['documents'] if entry else 0})"
-    return ", ".join(f"{head} {value:.2f}" for head, value in entry["cuts"].items())
+        return entry["note"] if entry and entry["note"] else f"too few documents ({entry['documents'] if entry else 0})"
+    words = ", ".join(f"{head} {value:.2f}" for head, value in entry["cuts"].items())
+    whose = f" of {entry['of']}" if entry["of"] != code else ""
+    return words + whose + (f"; {entry['note']}" if entry["note"] else "")
 
 
 def drops_table(summary: dict[str, Any]) -> Table:
