@@ -161,6 +161,7 @@ def test_the_verb_serves_and_stops(run):
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         address = process.stdout.readline().split()[1]
+        assert process.stdout.readline() == "Nothing is decided here. Ctrl-C ends.\n"
         assert (
             address.startswith("http://127.0.0.1:") and "small run" in urllib.request.urlopen(address).read().decode()
         )
@@ -170,4 +171,4 @@ def test_the_verb_serves_and_stops(run):
         out, err = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert (process.returncode, out, err) == (0, "Nothing is decided here. Ctrl-C ends.\nstopped\n", "")
+    assert (process.returncode, out, err) == (0, "stopped\n", "")
