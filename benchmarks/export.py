@@ -2,8 +2,9 @@
 
     python benchmarks/export.py [--documents 400000] [--repeat 3] [--folder FOLDER]
 
-Synthetic documents in 10 languages, lengths as on the web (lognormal, sigma 1, mean 3 kB), in Parquet as FineWeb2 has
-it (row groups of 1,000), with the tables that dedup, annotate and select leave beside them; 30 % are kept.
+Synthetic documents in 10 languages, the n-th with an n-th of the documents of the first; lengths as on the web
+(lognormal, sigma 1, mean 3 kB); in Parquet as FineWeb2 has it (row groups of 1,000), with the tables that dedup,
+annotate and select leave beside them; 30 % are kept.
 
     ours   the export stage on the inline backend, in the input's order: languages apart, in row groups of 10,000, with
            everything that a row has (ranks, scores, cluster, source); hashed, synced to the disk and committed
@@ -60,6 +61,7 @@ LANGUAGES = [
     "spa_Latn",
     "swe_Latn",
 ]
+SHARES = 1 / np.arange(1, 11) / (1 / np.arange(1, 11)).sum()
 KEPT = 0.3
 MEAN_BYTES = 3000
 FILE_ROWS, ROW_GROUP = 100_000, 1000
@@ -99,7 +101,7 @@ def make_documents(folder: Path, documents: int) -> None:
                 columns = {
                     "id": [f"<urn:uuid:{random.bytes(16).hex()}>" for _ in numbers],
                     "text": make_texts(pool, starts, lengths, random),
-                    "language": [LANGUAGES[i] for i in random.integers(0, len(LANGUAGES), n)],
+                    "language": [LANGUAGES[i] for i in random.choice(len(LANGUAGES), n, p=SHARES)],
                     "language_score": random.random(n, np.float32),
                     "url": [f"https://www.example-{i % 4001}.org/pages/{random.bytes(6).hex()}" for i in numbers],
                     "date": [f"2024-{1 + i % 12:02d}-{1 + i % 28:02d}T{i % 24:02d}:00:00Z" for i in numbers],

@@ -25,11 +25,12 @@ from jql.engine.receipt import ASIDE
 from jql.engine.run import StageRun, StageRunner
 from jql.engine.stage import Guard, Output, Stage
 from jql.recipe import Recipe
+from jql.select.batch import Batch
 from jql.select.columns import export_schema
 from jql.select.keys import Buckets, Order, copy_keys, files_of, sampled_bounds, uniform_bounds
 from jql.select.reasons import encode
 from jql.select.row_groups import RowGroups, add_sums
-from jql.select.rows import Batch, Reader
+from jql.select.rows import Reader
 from jql.select.unit_groups import add_removed, read_group
 
 VERSION = 2

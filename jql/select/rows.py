@@ -1,122 +1,24 @@
-"""The rows of a unit with what stands beside them, read a part at a time. Letters: N documents, H heads."""
+"""The documents of a unit with what stands beside them, their texts read a part at a time. Letter: N documents."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from jql.documents import parts_of, read_column, read_documents
+from jql.documents import read_documents
 from jql.engine import storage
 from jql.engine.plan import Unit
 from jql.errors import DataError, one_line
-from jql.select.columns import OF_DOCUMENT, source_of
+from jql.select.batch import Batch, Decided, Opened, columns_of
+from jql.select.columns import OF_DOCUMENT
 from jql.select.cuts import Cuts
 from jql.select.reasons import encode
 
-PART_ROWS = 10_000  # rows of a unit in memory at a time, in whole row groups: 30 MB of web pages
-
-
-@dataclass(frozen=True)
-class Decided:
-    """The N documents of a unit without their texts.
-
-    Attributes:
-        names: the languages. codes: int64 (N,), each document's place in them.
-        keep: bool (N,). repeats: int64 (N,), how often a kept one should be seen, at least 1; 0 for the others.
-        dropped: reason -> documents.
-        columns: those of an exported row that are not the document's, N rows.
-    """
-
-    names: list[str]
-    codes: np.ndarray
-    keep: np.ndarray
-    repeats: np.ndarray
-    dropped: Counter[str]
-    columns: pa.Table
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def count(self, rows: np.ndarray) -> dict[str, int]:
-        """Language -> how many of the documents are in it."""
-        counts = np.bincount(self.codes[rows], minlength=len(self.names)).tolist()
-        return {name: count for name, count in zip(self.names, counts, strict=True) if count}
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The N documents of a unit, texts aside.
-
-    Attributes:
-        columns: of an exported row, N rows; without text, bytes and source.
-        unchecked: none has read the texts before, so whether they are UTF-8 is to be seen.
-    """
-
-    unit: Unit
-    decided: Decided
-    columns: pa.Table
-    unchecked: bool
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some documents of a unit with their texts, the first of them its document number `start`."""
-
-    opened: Opened
-    start: int
-    texts: pa.StringArray
-
-    @property
-    def decided(self) -> Decided:
-        """The decisions on the unit."""
-        return self.opened.decided
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    @property
-    def kept(self) -> np.ndarray:
-        """int64, the documents of the unit that are here and kept."""
-        return self.start + np.flatnonzero(self.decided.keep[self.start : self.start + len(self)])
-
-    @property
-    def removed(self) -> np.ndarray:
-        """int64, the documents of the unit that are here and not kept."""
-        return self.start + np.flatnonzero(~self.decided.keep[self.start : self.start + len(self)])
-
-    def by_language(self, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        """Documents of the unit, language by language; their order within one is kept."""
-        codes = self.decided.codes[rows]
-        ordered = rows[np.argsort(codes, kind="stable")]
-        counts = np.bincount(codes, minlength=len(self.decided.names))
-        ends = np.cumsum(counts)
-        for code in np.flatnonzero(counts):
-            yield self.decided.names[code], ordered[ends[code] - counts[code] : ends[code]]
-
-    def take(self, rows: np.ndarray, schema: pa.Schema) -> pa.Table:
-        """Exported rows, copied, of documents of the unit that are here; in the order given, and as often as given.
-
-        Raises:
-            DataError: a text is not UTF-8.
-        """
-        taken = self.opened.columns.take(pa.array(rows))
-        found: dict[str, Any] = _columns_of(taken)
-        texts = self.texts.take(pa.array(rows - self.start))
-        unit = self.opened.unit
-        if self.opened.unchecked:
-            try:
-                texts.validate(full=True)
-            except pa.ArrowInvalid as error:
-                raise DataError(f"{unit.source}: cannot be read ({one_line(error)})") from error
-        found |= {"text": texts, "bytes": pc.binary_length(texts)}
-        found["source"] = pa.repeat(source_of(unit), len(rows))
-        found["source_row"] = pa.array(rows + unit.payload.get("row", 0))
-        columns = ((found[field.name], field.type) for field in schema)
-        return pa.table([column if column.type == kind else column.cast(kind) for column, kind in columns], schema)
+BATCH_ROWS = 10_000  # texts of a unit in memory at a time: 30 MB of web pages
+TEXT_ROWS = 2000  # texts in one array: what is larger than 16 MB is fetched from and given back to the system each time
 
 
 @dataclass(frozen=True)
@@ -201,18 +103,26 @@ class Reader:
         documents = read_documents(unit, wanted, "und")
         self._check(unit, documents.num_rows, decided)
         names = [name for name in wanted if name != "text"]
-        table = pa.table({**{name: documents.column(name) for name in names}, **_columns_of(decided.columns)})
-        # Both stages look at all texts, which is a quarter of what an export costs.
+        table = pa.table({**{name: documents.column(name) for name in names}, **columns_of(decided.columns)})
+        # The stages that made these tables have looked at all texts.
         unchecked = not {"scores", "clusters"} & unit.payload.keys()
         opened = Opened(unit, decided, table.combine_chunks(), unchecked)
         if not apart:
-            yield from _batches(opened, 0, documents.column("text"))
+            if len(decided):
+                yield Batch(opened, 0, documents.column("text").chunks)
             return
-        parts = parts_of(unit, PART_ROWS)
-        starts = [part.payload["row"] - unit.payload["row"] for part in parts]
-        for part, start, stop in zip(parts, starts, [*starts[1:], len(decided)], strict=True):
-            if all_rows or decided.keep[start:stop].any():
-                yield from _batches(opened, start, read_column(part, "text"))
+        texts: list[pa.StringArray] = []
+        start = held = 0
+        for place, piece in _texts(unit, None if all_rows else decided.keep):
+            if texts and (held + len(piece) > BATCH_ROWS or place != start + held):
+                yield Batch(opened, start, texts)
+                texts, held = [], 0
+            if not texts:
+                start = place
+            texts.append(piece)
+            held += len(piece)
+        if texts:
+            yield Batch(opened, start, texts)
 
     def _check(self, unit: Unit, documents: int, decided: Decided) -> None:
         if documents != len(decided):
@@ -222,12 +132,27 @@ class Reader:
             )
 
 
-def _columns_of(table: pa.Table) -> dict[str, pa.ChunkedArray]:
-    return dict(zip(table.column_names, table.columns, strict=True))
+def _texts(unit: Unit, keep_N: np.ndarray | None) -> Iterator[tuple[int, pa.StringArray]]:
+    """The texts of a Parquet unit, TEXT_ROWS at a time, with the number of the first; not checked to be UTF-8.
 
+    Args:
+        keep_N: row groups without one that is kept are left out; None for none.
 
-def _batches(opened: Opened, start: int, texts: pa.ChunkedArray | None) -> Iterator[Batch]:
-    """One batch, or several where an array of strings would be over 2 GiB."""
-    for piece in pa.table({"text": texts}).combine_chunks().column("text").chunks:
-        yield Batch(opened, start, piece)
-        start += len(piece)
+    Raises:
+        DataError: the file cannot be read.
+    """
+    fs, inner = storage.filesystem(unit.payload["path"])
+    try:
+        with fs.open(inner, "rb") as handle:
+            # Else the whole column of a row group is read at once, which may be all of a file.
+            file = pq.ParquetFile(handle, buffer_size=8 << 20, pre_buffer=False)
+            start = 0
+            for group in range(*(unit.payload["groups"] or (0, file.num_row_groups))):
+                stop = start + file.metadata.row_group(group).num_rows
+                if keep_N is None or keep_N[start:stop].any():
+                    for batch in file.iter_batches(TEXT_ROWS, row_groups=[group], columns=["text"]):
+                        yield start, batch.column(0).cast(pa.string())
+                        start += batch.num_rows
+                start = stop
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{unit.source}: cannot be read ({type(error).__name__}: {one_line(error)})") from error

@@ -13,9 +13,11 @@ from jql.engine.receipt import ASIDE
 from jql.engine.run import StageRun
 from jql.engine.stage import Guard, Output
 from jql.errors import DataError
+from jql.select.batch import Batch, Decided
 from jql.select.row_groups import RowGroups, add_sums, no_sums
-from jql.select.rows import Batch, Decided, Reader
+from jql.select.rows import Reader
 
+AHEAD = 3  # batches that are read while a row group is written, which takes as long as to read two of them
 REMOVED = ASIDE + "removed/"
 """What the names of tables begin with that hold removed documents; the language follows."""
 
@@ -60,7 +62,7 @@ def read_group(unit: Unit, reader: Reader, removed: bool, guard: Guard, output: 
         DataError: as of the reader.
     """
     guard.arm(100)
-    for found in ahead(_read(unit, reader, removed), depth=1):
+    for found in ahead(_read(unit, reader, removed), depth=AHEAD):
         guard.arm(100)
         if isinstance(found, Decided):
             output.rows_in += len(found)

@@ -165,7 +165,7 @@ def test_texts_that_are_not_utf8_are_refused_where_none_has_looked_before(tmp_pa
     texts = pa.array([b"good", b"bad \xff"]).view(pa.string())
     table = pa.table({"id": ["f0-0", "f0-1"], "text": texts, "language": ["deu_Latn"] * 2})
     pq.write_table(table, tmp_path / "in" / "0.parquet")
-    with pytest.raises(IncompleteError, match=r"0\.parquet\[0:1\]: cannot be read \(Invalid UTF8"):
+    with pytest.raises(IncompleteError, match=r"0\.parquet\[0:1\]: cannot be read \(.*Invalid UTF8"):
         export(tmp_path / "in", tmp_path / "run", kept=10, scored=False)
 
 
