@@ -12,8 +12,8 @@ import numpy as np
 from jql.agreement.metrics import spearman
 from jql.annotator.heads import CLIP, Heads
 from jql.annotator.sampling import Sampling, draw_epoch, sampling_weights
-from jql.annotator.schedule import ScheduleName, make_schedule
 from jql.annotator.translations import Translated
+from jql.schedule import ScheduleName, make_schedule
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

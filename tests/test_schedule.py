@@ -5,8 +5,10 @@ import math
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from jql.annotator.schedule import Adaptive, Cosine, Schedule, make_schedule
+from jql.schedule import Adaptive, Cosine, Linear, Schedule, make_schedule
 
 
 def simulate(schedule: Schedule, score: Callable[[int], float], most: int = 1000) -> list[float]:
@@ -69,6 +71,38 @@ def test_a_run_that_always_improves_goes_to_the_cap_without_decay():
     assert len(simulate(Adaptive(), lambda e: e)) == 250
 
 
+def test_with_patience_the_cool_down_begins_later():
+    factors = simulate(Adaptive(patience=2), lambda e: min(e, 5))
+    assert len(factors) == 5 + 2 + 7 + 1
+    assert factors == pytest.approx([0.5, 1, 1, 1, 1, 1, 1, 1, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7, 0])
+
+
+def test_a_loss_that_is_not_a_number_is_no_improvement():
+    assert len(simulate(Adaptive(), lambda e: math.nan if e > 3 else e)) == 3 + 8
+    assert len(simulate(Adaptive(), lambda e: math.nan)) == 8
+
+
+@given(st.lists(st.integers(0, 9), min_size=260, max_size=260), st.integers(0, 3), st.integers(1, 8))
+def test_adaptive_is_what_the_published_words_say(scores, patience, cool):
+    """Read from the list of scores alone: improvements, the runs of epochs without one, the decay within such a run."""
+    schedule = Adaptive(patience=patience, cool=cool)
+    factors = simulate(schedule, lambda e: scores[e - 1])
+    bests = [e for e in range(1, len(factors) + 1) if all(s < scores[e - 1] for s in scores[: e - 1])]
+    for epoch, factor in enumerate(factors, 1):
+        since = epoch - 1 - max([b for b in bests if b < epoch], default=0)  # failures before this epoch
+        cooled = max(0, since - patience) / cool  # of this epoch's end, as its first step is one failure behind
+        expected = 1 - cooled if since > patience else min(1, epoch / 2)
+        assert factor == pytest.approx(expected)
+    assert len(factors) == min(250, max(bests) + patience + cool + 1)
+
+
+def test_linear_warms_up_and_falls_to_zero():
+    schedule = Linear(5)
+    assert [schedule.factor(e) for e in (0, 1, 2, 3.5, 5, 6)] == pytest.approx([0, 0.5, 1, 0.5, 0, 0])
+    assert len(simulate(schedule, lambda e: -e)) == 5
+    assert [Linear(1).factor(e) for e in (0, 0.25, 0.5, 0.75, 1)] == [0, 0.5, 1, 0.5, 0]
+
+
 def test_a_run_that_never_improves_ends_after_the_first_cool_down():
     assert len(simulate(Adaptive(), lambda e: -e)) == 1 + 8
     assert len(simulate(Adaptive(epochs=4), lambda e: -e)) == 4
@@ -77,9 +111,10 @@ def test_a_run_that_never_improves_ends_after_the_first_cool_down():
 def test_schedules_by_name():
     assert make_schedule("cosine", 9) == Cosine(9)
     assert make_schedule("adaptive", 9) == Adaptive(9)
+    assert make_schedule("linear", 9) == Linear(9)
 
 
-@pytest.mark.parametrize("name", ["cosine", "adaptive"])
+@pytest.mark.parametrize("name", ["cosine", "linear", "adaptive"])
 def test_a_factor_is_always_a_share(name):
     schedule = make_schedule(name, 40)
     scores = [math.sin(e) + e / 30 for e in range(40)]
