@@ -1,0 +1,1 @@
+"""Knobs for stable pretraining, as hooks of the trainer, and what shows whether they help."""
