@@ -13,6 +13,7 @@ from jql.cli_annotator import app as annotator_verbs
 from jql.cli_judge import app as judge_verbs
 from jql.cli_pretrain import app as pretrain_verbs
 from jql.cli_pretrain import show_proof
+from jql.cli_probe import app as probe_verbs
 from jql.cli_report import app as report_verbs
 from jql.cli_select import app as select_verbs
 from jql.cli_truth import app as truth_verbs
@@ -23,6 +24,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(annotator_verbs)
 app.add_typer(judge_verbs, name="judge")
 app.add_typer(pretrain_verbs)
+app.add_typer(probe_verbs, name="probe")
 app.add_typer(report_verbs)
 app.add_typer(select_verbs)
 app.add_typer(truth_verbs)

@@ -1,0 +1,1 @@
+"""Probes: what a pretrained model is good for once it is fine-tuned on a labelled task."""
