@@ -1,9 +1,10 @@
-"""The verbs of the proof: tokenizer, tokens, pretrain, ablate."""
+"""The verbs of the proof: tokenizer, tokens, pretrain and its sweep, ablate."""
 
 import json
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from jql.cli_judge import DefaultVerb
 from jql.recipe import StageName
@@ -13,6 +14,10 @@ tokenizer_app = typer.Typer(
     cls=DefaultVerb, no_args_is_help=True, help="Train a tokenizer: `jql tokenizer RECIPE`; or evaluate some."
 )
 app.add_typer(tokenizer_app, name="tokenizer")
+pretrain_app = typer.Typer(
+    cls=DefaultVerb, no_args_is_help=True, help="Pretrain a decoder: `jql pretrain RECIPE`; or sweep learning rates."
+)
+app.add_typer(pretrain_app, name="pretrain")
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[STAGE.FIELD=VALUE]...", help="overrides, values as in YAML")
 ]
@@ -66,10 +71,16 @@ def tokens(
     show(run_recipe(later_recipe("tokens", run, overrides, **parts)), False)
 
 
-@app.command()
+@pretrain_app.command("run")
 def pretrain(recipe: str, overrides: Overrides = None) -> None:
     """Pretrain a small decoder on what a recipe keeps; RUN/pretrain.json, and a Hugging Face folder."""
     _up_to(recipe, overrides, "pretrain")
+
+
+@pretrain_app.command()
+def sweep(recipe: str, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Learning rates x seeds x techniques that make training stable; RUN/sweep.json, and a picture of the losses."""
+    _up_to(recipe, overrides, "sweep", as_json)
 
 
 @app.command()
@@ -88,8 +99,7 @@ def _up_to(path: str, overrides: list[str] | None, last: StageName, as_json: boo
     needed: set[StageName] = {last}
     needed |= set() if found.tokenizer.use else {"tokenizer"}
     stages = [s for s in STAGES if s in needed or (s in found.stages and STAGES.index(s) < STAGES.index(last))]
-    if last != "pretrain":
-        stages = [s for s in stages if s != "pretrain"]
+    stages = [s for s in stages if s == last or s not in ("pretrain", "sweep")]
     show(run_recipe(load_recipe(path, [*(overrides or []), f"stages=[{', '.join(stages)}]"])), as_json)
 
 
@@ -109,11 +119,17 @@ def show_proof(result: Any) -> None:
         for text, languages in model["bits_per_byte"].items():
             mean = sum(languages.values()) / len(languages)
             print(f"bits per byte, {text}: {mean:.4f}, the mean of {len(languages)} languages")
+    parts: list[Table | str] = []
+    if result.sweep:
+        from jql.laboratory.sweep_table import sweep_tables
+
+        parts += sweep_tables(result.sweep)
     if result.ablation:
         from jql.evaluate.ablation_table import ablation_tables
 
-        for shown in ablation_tables(result.ablation):
-            if isinstance(shown, str):
-                print(shown)
-            else:
-                print_table(shown)
+        parts += ablation_tables(result.ablation)
+    for shown in parts:
+        if isinstance(shown, str):
+            print(shown)
+        else:
+            print_table(shown)

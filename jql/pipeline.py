@@ -21,7 +21,7 @@ from jql.report.timing import timing, worked
 from jql.select.groups import groups_of
 
 JUDGING = {"rank", "judge", "train"}
-PROVING = {"tokenizer", "tokens", "pretrain", "ablate"}
+PROVING = {"tokenizer", "tokens", "pretrain", "sweep", "ablate"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Result:
     Attributes:
         summary: as in summary.json. cuts: as in cuts.json, None if nothing was cut.
         export: folder of the data set, annotator: of what was trained, or None.
-        tokenizer: folder or name of the tokenizer, pretrained, ablation: as in their JSON files, or None.
+        tokenizer: folder or name of the tokenizer, pretrained, sweep, ablation: as in their JSON files, or None.
         worked: the stages that had units to do.
     """
 
@@ -43,6 +43,7 @@ class Result:
     tokenizer: str | None = None
     formats: dict[str, Any] | None = None
     pretrained: dict[str, Any] | None = None
+    sweep: dict[str, Any] | None = None
     ablation: dict[str, Any] | None = None
     worked: frozenset[str] = frozenset()
 
@@ -122,6 +123,10 @@ def check_proof(recipe: Recipe) -> None:
 
         model_config(recipe.pretrain, vocab=1)
         train_config(recipe.pretrain).passes(recipe.pretrain.workers if "pretrain" in recipe.stages else 1)
+    if "sweep" in recipe.stages:
+        from jql.laboratory.run_sweep import check as check_sweep
+
+        check_sweep(recipe)
     if "ablate" in recipe.stages:
         from jql.ablate.conditions import check
 
@@ -135,7 +140,7 @@ def _prove(recipe: Recipe, run: StageRunner, documents: Documents, stages: Stage
     # No data set of an ablation may have a tokenizer of its own: then it is trained on what none has chosen.
     kept = None if "ablate" in recipe.stages else stages.decisions
     stages.tokenizer = run_tokenizer(recipe, run, documents, stages.clusters, kept)
-    if {"tokens", "pretrain"} & set(recipe.stages):
+    if {"tokens", "pretrain", "sweep"} & set(recipe.stages):
         from jql.tokens.formats import run_formats
         from jql.tokens.tokenize import run_tokens
 
@@ -146,6 +151,11 @@ def _prove(recipe: Recipe, run: StageRunner, documents: Documents, stages: Stage
 
         assert stages.tokens is not None
         stages.pretrained = run_pretrain(recipe, run, documents, stages.clusters, stages.tokens, stages.tokenizer)
+    if "sweep" in recipe.stages:
+        from jql.laboratory.run_sweep import run_sweep
+
+        assert stages.tokens is not None
+        stages.sweep = run_sweep(recipe, run, documents, stages.clusters, stages.tokens, stages.tokenizer)
     if "ablate" in recipe.stages:
         from jql.ablate.ablate import run_ablate
 
@@ -232,6 +242,8 @@ def run_recipe(recipe: Recipe, console: Console | None = None) -> Result:
             export = _publish(recipe, documents, stages, summary, cuts)
         if export is not None:
             storage.put(storage.join(export, "summary.json"), _json(summary))
+        if stages.sweep is not None:
+            _draw(recipe, stages.sweep, run.console)
     return Result(
         recipe.output,
         summary,
@@ -241,6 +253,7 @@ def run_recipe(recipe: Recipe, console: Console | None = None) -> Result:
         stages.tokenizer,
         stages.formats,
         stages.pretrained,
+        stages.sweep,
         stages.ablation,
         worked(run.stages, sums),
     )
@@ -287,6 +300,16 @@ def _save_selection(recipe: Recipe, stages: Stages) -> dict[str, Any] | None:
         return None
     selected.outlook.save(recipe.output, selected.outlook.kept(recipe.select, selected.cuts))
     return selected.cuts.to_json()
+
+
+def _draw(recipe: Recipe, sweep: dict[str, Any], console: Console) -> None:
+    """The picture of a sweep as a file of its own; models are not lost for want of it."""
+    from jql.report.page import SWEEP_PAGE, write_sweep
+
+    try:
+        console.print(f"picture: {write_sweep(recipe.output, recipe.name, sweep)}", highlight=False)
+    except RecipeError as error:
+        console.print(f"[yellow]{SWEEP_PAGE}: not written ({error})[/]", highlight=False)
 
 
 def _predictions(run: Run) -> dict[str, Prediction]:

@@ -26,6 +26,7 @@ StageName = Literal[
     "tokenizer",
     "tokens",
     "pretrain",
+    "sweep",
     "ablate",
 ]
 STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -546,6 +547,73 @@ class Condition(Part):
         return self
 
 
+class Variant(Part):
+    """Techniques of a training; none of them for the training as it is."""
+
+    centering: bool = False
+    """Mu-centering: the mean row of the output matrix is taken from every row after each step."""
+    mu_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Strength of the mu-loss, 0 for none; published 1e-4, which does nothing in a small run."""
+    z_loss: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Strength of the z-loss, 0 for none; published 1e-4."""
+    tune: Literal["mu_loss", "z_loss"] | None = None
+    """The one whose strength is the best of sweep.lambdas, found with a seed of its own."""
+    soft_cap: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Cap of the logits, 0 for none; published 30."""
+    coupled: bool = False
+    """Coupled Adam for the output matrix: its rows share one second moment."""
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Factor of Coupled Adam's second moment."""
+    norm: tuple[Literal["rms", "layer", "dyt", "dyisru"], ...] = ("rms",)
+    """Norm of all layers, or one for each block and one for the last norm: RMSNorm, LayerNorm, DyT, DyISRU."""
+
+    @field_validator("norm", mode="before")
+    @classmethod
+    def _one_for_all(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _one_strength(self) -> "Variant":
+        if self.tune and getattr(self, self.tune):
+            found = f"{self.tune} is to be found, but is set to {getattr(self, self.tune):g}"
+            raise ValueError(f"tune: {found}; remove one")
+        return self
+
+
+class Sweep(Part):
+    """Small pretraining runs at several learning rates, with and without techniques that are to make them stable."""
+
+    variants: dict[str, Variant] = {}
+    """Name -> techniques, see jql explain sweep.variants; {} for none of them."""
+    baseline: str | None = None
+    """The variant that others are compared with; none takes the first without techniques."""
+    learning_rates: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = (1e-3, 1e-2, 1e-1)
+    """In the place of pretrain.learning_rate."""
+    seeds: Positive = 3
+    """Models of each variant and learning rate; those of one seed have the same first weights and batches."""
+    tokens: Positive | None = None
+    """Tokens that each is trained on; none takes pretrain.tokens."""
+    lambdas: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = (1e-4, 1e-2, 0.1, 100.0)
+    """Strengths that are tried where a variant has tune, the same for mu-loss and z-loss."""
+    held_out: Positive = 64
+    """Sequences of held-out documents that losses and logits are taken on, at most."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Sweep":
+        for name in ("learning_rates", "lambdas"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: expected each once, got {', '.join(f'{value:g}' for value in values)}")
+        if len(self.learning_rates) < 2:
+            raise ValueError(f"learning_rates: expected 2 or more, got {len(self.learning_rates)}")
+        if self.baseline is not None and self.baseline not in self.variants:
+            there = ", ".join(self.variants) or "none"
+            raise ValueError(f"baseline: no variant {self.baseline}; there are {there}")
+        if not self.lambdas and (needy := [name for name, variant in self.variants.items() if variant.tune]):
+            raise ValueError(f"lambdas: expected strengths to try for {needy[0]}, got none")
+        return self
+
+
 class Ablate(Part):
     """Small pretraining runs on several data sets, compared in pairs."""
 
@@ -581,7 +649,7 @@ class Recipe(Part):
     """The run folder: local or s3://; every node must see it."""
     stages: tuple[StageName, ...] = USUAL
     """The stages to run, in this order: crawl, dedup, rank, judge, train, annotate, select, export, tokenizer,
-    tokens, pretrain, ablate."""
+    tokens, pretrain, sweep, ablate."""
     seed: int = 0
     """Seed of every draw."""
     engine: Engine = Engine()
@@ -597,6 +665,7 @@ class Recipe(Part):
     tokens: Tokens = Tokens()
     pretrain: Pretrain = Pretrain()
     evaluate: Evaluate = Evaluate()
+    sweep: Sweep = Sweep()
     ablate: Ablate = Ablate()
 
     @model_validator(mode="after")
@@ -635,10 +704,10 @@ class Recipe(Part):
 
     def _can_be_proven(self) -> None:
         """Whether the stages after the export have what they need."""
-        wanted = [name for name in ("tokens", "pretrain", "ablate") if name in self.stages]
+        wanted = [name for name in ("tokens", "pretrain", "sweep", "ablate") if name in self.stages]
         if wanted and "tokenizer" not in self.stages and not self.tokenizer.use:
             raise ValueError(f"tokenizer.use: {wanted[0]} needs a tokenizer; name one, or add tokenizer to stages")
-        if {"pretrain", "ablate"} & set(self.stages) and "://" in self.output:
+        if {"pretrain", "sweep", "ablate"} & set(self.stages) and "://" in self.output:
             raise ValueError(f"output: expected a folder that all workers see, as models lie there, got {self.output}")
         if "ablate" in self.stages:
             scored = "annotate" in self.stages or self.select.by == "heuristics"
@@ -671,6 +740,7 @@ INNER: dict[str, type[Part]] = {
     "annotate.cascade": Cascade,
     "select.languages": Cut,
     "select.mixture": Mixture,
+    "sweep.variants": Variant,
     "ablate.conditions": Condition,
 }
 """Parts that stand inside of others."""

@@ -40,8 +40,8 @@ class RunFiles:
     Attributes:
         outlook: histograms and joint sample. kept: bool (N,), which documents of the sample the run keeps.
         cuts: cuts.json as it stands. about: annotator.json of what scored the run. ranking: rank.json.
-        comparison: compare.json. ablation: ablation.json. log: lines of run.log since the last start. notes: what is
-            not at hand, and why.
+        comparison: compare.json. sweep: sweep.json. ablation: ablation.json. log: lines of run.log since the last
+            start. notes: what is not at hand, and why.
     """
 
     folder: str
@@ -52,6 +52,7 @@ class RunFiles:
     kept: np.ndarray | None = None
     ranking: dict[str, Any] | None = None
     comparison: dict[str, Any] | None = None
+    sweep: dict[str, Any] | None = None
     ablation: dict[str, Any] | None = None
     about: dict[str, Any] | None = None
     manifest: dict[str, Any] | None = None
@@ -106,6 +107,7 @@ def read_run(folder: str) -> RunFiles:
         kept=kept,
         ranking=_json(folder, "rank.json"),
         comparison=_json(folder, "compare.json"),
+        sweep=_json(folder, "sweep.json"),
         ablation=_json(folder, "ablation.json"),
         about=about,
         manifest=_json(target, "manifest.json") if "export" in summary.get("stages", {}) else None,

@@ -27,9 +27,10 @@ from jql.report.passages import Passages, recorded_documents
 from jql.report.section import Section, section
 from jql.report.section_ablation import ablation_data, ablation_section
 from jql.report.section_compare import compare_section
+from jql.report.section_sweep import sweep_data, sweep_section
 
 PAGE = Path(__file__).resolve().parent / "assets"
-REPORT = "report.html"
+REPORT, SWEEP_PAGE = "report.html", "sweep.html"
 STYLE_ID = "plotly.js-style-global"
 
 
@@ -88,6 +89,7 @@ def page_data(files: RunFiles, agreement: dict[str, Any], passages: Passages | N
         "yields": yields_data(files.summary.get("prediction"), files.summary["languages"]),
         "heads": (files.cuts or {}).get("heads", []),
         "rule": (files.cuts or {}).get("rule"),
+        "sweep": sweep_data(files.sweep),
         "ablation": ablation_data(files.ablation),
     }
 
@@ -100,6 +102,7 @@ def sections(files: RunFiles, agreement: dict[str, Any], explored: bool) -> list
         *([_explore(), closer, *counted] if explored else [*counted, closer]),
         documents.yields_section(files),
         compare_section(files),
+        sweep_section(files.sweep),
         ablation_section(files),
         models.heads_section(agreement),
         models.ranking_section(files),
@@ -155,14 +158,19 @@ def fill(**parts: Markup) -> str:
 def report_html(files: RunFiles, passages: Passages | None) -> str:
     """The whole file."""
     agreement = agreement_of(files)
+    return _file(_title(files), body(files, page_data(files, agreement, passages), agreement))
+
+
+def _file(title: Markup, inner: Markup) -> str:
+    """A page with its scripts and style sheet in it."""
     style, scripts = asset("page.css"), [plotly_script(), asset("page.js")]
     # Plotly takes a style element of this name and class for its own, and adds no rules.
     head = {"id": STYLE_ID, "class_": "no-inline-styles"}
     return fill(
         policy=tag("meta", http_equiv="Content-Security-Policy", content=policy(scripts, style)),
-        title=_title(files),
+        title=title,
         style=tag("style", Markup(style), **head),
-        body=body(files, page_data(files, agreement, passages), agreement),
+        body=inner,
         scripts=join(tag("script", Markup(script)) for script in scripts),
     )
 
@@ -207,4 +215,23 @@ def write_report(folder: str, to: str | None = None) -> str:
     files = read_run(folder)
     path = to or storage.join(folder, REPORT)
     storage.put(path, report_html(files, passages_of(files)).encode())
+    return path
+
+
+def write_sweep(folder: str, name: str, found: dict[str, Any]) -> str:
+    """Write the part of the page on learning rates as a file of its own; returns its path.
+
+    Args:
+        name: of the run. found: as in sweep.json.
+
+    Raises:
+        RecipeError: plotly is not installed.
+    """
+    part = sweep_section(found)
+    assert part is not None
+    head = tag("header", tag("h1", foreign(name)))
+    data = tag("script", script_json({"sweep": sweep_data(found), "languages": {}}), type="application/json", id="data")
+    path = storage.join(folder, SWEEP_PAGE)
+    page = _file(join(f"{name}: learning rates"), join(head, tag("main", part.markup), placeholders(), data))
+    storage.put(path, page.encode())
     return path

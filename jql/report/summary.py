@@ -16,7 +16,7 @@ from jql.select.select import Selected
 class Stages:
     """What a run has made so far; None where a stage is not part of it. `annotator` is the folder of what it trained,
     `judges` what each judge gave and took, `cascade` what a cascade promises, `selected` the decisions and their cuts,
-    `pretrained` and `ablation` what their JSON files hold.
+    `pretrained`, `sweep` and `ablation` what their JSON files hold.
     """
 
     crawl: StageRun | None = None
@@ -32,6 +32,7 @@ class Stages:
     tokens: StageRun | None = None
     formats: dict[str, Any] | None = None
     pretrained: dict[str, Any] | None = None
+    sweep: dict[str, Any] | None = None
     ablation: dict[str, Any] | None = None
 
     @property

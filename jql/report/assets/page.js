@@ -226,6 +226,39 @@ const jql = (() => {
     });
   }
 
+  // Losses by learning rate: a picture a variant with its band, the baseline's in grey behind it; one scale for all.
+  function ratePictures() {
+    const { variants, baseline, cap } = data.sweep;
+    const grey = variants.find(({ name }) => name === baseline);
+    const range = spread(variants.flatMap(({ seeds }) => seeds.map(([, loss]) => loss)));
+    return variants.filter((one) => one !== grey || variants.length === 1).map((one) => picture(
+      [element("b", {}, foreign(one.name)), ...(one.words === one.name ? [] : [", ", foreign(one.words)])],
+      (box) => drawRates(box, one === grey ? [[one, ACCENT]] : [...(grey ? [[grey, SOFT]] : []), [one, ACCENT]], range, cap)));
+  }
+
+  function drawRates(box, lines, range, cap) {
+    const rates = lines[0][0].points.map(([rate]) => rate);
+    const hover = ({ name, points }) => points.map(([rate, mean, low, high, diverged]) => `${plotText(name)} at ${rate}: ${mean.toFixed(3)}`
+      + (low === null ? "" : ` [${low.toFixed(3)}, ${high.toFixed(3)}]`) + (diverged ? `<br>${diverged} diverged` : ""));
+    const traces = lines.flatMap(([one, color]) => {
+      const banded = one.points.every(([, , low]) => low !== null);
+      const x = one.points.map(([rate]) => rate);
+      const ends = [...one.points.map((point) => point[3]), ...one.points.map((point) => point[2]).reverse()];
+      return [
+        ...(banded ? [{ type: "scatter", mode: "lines", x: [...x, ...[...x].reverse()], y: ends, fill: "toself", fillcolor: color, opacity: 0.15, line: { width: 0 }, hoverinfo: "skip" }] : []),
+        { type: "scatter", mode: "markers", x: one.seeds.map(([rate]) => rate), y: one.seeds.map(([, loss]) => loss), marker: { color, size: 3 }, hoverinfo: "skip" },
+        { type: "scatter", mode: "lines+markers", x, y: one.points.map(([, mean]) => mean), line: { color, width: 1.5 }, text: hover(one), hovertemplate: "%{text}<extra></extra>",
+          marker: { color, size: 8, symbol: one.points.map(([, , , , diverged]) => (diverged ? "x" : "circle")) } },
+      ];
+    });
+    plot(box, traces, {
+      height: 230,
+      shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: cap, y1: cap, line: { color: WARN, width: 1, dash: "dot" } }],
+      xaxis: { type: "log", tickvals: rates, ticktext: rates.map(String), title: { text: "learning rate", font: { size: 12 } } },
+      yaxis: { range, nticks: 6 },
+    });
+  }
+
   // One language
 
   function domainTable(entries) {
@@ -360,6 +393,7 @@ const jql = (() => {
     for (const [name, draw] of Object.entries({ yields: drawYields, differences: drawDifferences, losses: drawLosses })) {
       for (const box of document.querySelectorAll(`[data-figure=${name}]`)) whenSeen(box, draw);
     }
+    $("rates")?.append(...ratePictures());
     document.body.dataset.state = "ready";
   }
 
