@@ -3,20 +3,24 @@
     python benchmarks/probe.py [--model FOLDER]... [--learning-rate 1e-3] [--seeds 3] [--to results/probe.json]
     python benchmarks/probe.py --smallest     # two shares, two seeds, few epochs: that it runs
 
-Sentences are made (jql/probe/made.py), in five languages. Without --model a decoder is pretrained here on other made
-sentences. A share holds for training and validation sentences alike; the test sentences are always all. Seeds are of
-the share that is drawn, the new weights and the order. What is in the results already is not done again.
+Sentences are made (jql/probe/made.py), in five languages. Without --model a decoder (our trainer, next token) and an
+encoder (BERT's shape, masked tokens) are pretrained here on other made sentences. A share holds for training and
+validation sentences alike; the test sentences are always all. Seeds are of the share that is drawn, the new weights and
+the order. What is in the results already is not done again, unless its models are made anew.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,7 @@ from jql.probe.conll import Corpus
 from jql.probe.made import LANGUAGES, made_sentences
 from jql.probe.ner import Task, probe_ner
 
+SPAWN = multiprocessing.get_context("spawn")
 ROOT = Path(__file__).resolve().parent.parent
 SCHEDULES: dict[str, dict[str, Any]] = {
     "adaptive": {"schedule": "adaptive"},
@@ -38,7 +43,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Size:
-    """What is measured; of the decoder pretrained here its width, layers, steps and sentences."""
+    """What is measured; of the models pretrained here their width, layers, steps and sentences."""
 
     sentences: int = 1000
     shares: tuple[float, ...] = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -75,20 +80,26 @@ class Drawn:
         """See state."""
 
 
-def pretrained(size: Size, folder: Path) -> Path:
-    """A decoder trained on made sentences without their tags, as a Hugging Face folder."""
-    from jql.pretrain.config import ModelConfig, TrainConfig
-    from jql.pretrain.hf import to_hf
-    from jql.pretrain.model import Decoder
-    from jql.pretrain.train import Trainer
+def tokenizer_of(size: Size, folder: Path) -> tuple[Any, list[str]]:
+    """A tokenizer for made sentences without their tags, and these."""
     from jql.tokens.bpe import train_bpe
     from jql.tokens.tokenizer import load_tokenizer
 
     texts = [" ".join(s.words) for s in made_sentences(list(LANGUAGES), size.texts, "text")]
-    (folder / "tokenizer").mkdir()
+    folder.mkdir(parents=True)
     for name, data in train_bpe(texts, 700 if size.texts < 1000 else 2000, spaces=2).items():
-        (folder / "tokenizer" / name).write_bytes(data)
-    tokenizer = load_tokenizer(str(folder / "tokenizer"))
+        (folder / name).write_bytes(data)
+    return load_tokenizer(str(folder)), texts
+
+
+def decoder(size: Size, folder: Path) -> str:
+    """A decoder of ours, trained on the next token, as a Hugging Face folder."""
+    from jql.pretrain.config import ModelConfig, TrainConfig
+    from jql.pretrain.hf import to_hf
+    from jql.pretrain.model import Decoder
+    from jql.pretrain.train import Trainer
+
+    tokenizer, texts = tokenizer_of(size, folder / "tokenizer")
     tokens = np.concatenate([np.append(ids, tokenizer.eod) for ids in tokenizer.encode(texts)]).astype(np.int64)
     shape = ModelConfig(
         vocab=tokenizer.vocab, hidden=size.hidden, layers=size.layers, heads=4, kv_heads=4, ffn=3 * size.hidden
@@ -96,9 +107,47 @@ def pretrained(size: Size, folder: Path) -> Path:
     config = TrainConfig(steps=size.steps, batch=16, micro_batch=16, dtype="float32")
     trainer = Trainer(Decoder(shape, 0), config, Drawn(tokens, 16, 128))
     steps = trainer.run()
-    print(f"pretrained: loss {steps[-1].loss:.3f} after {size.steps} steps", flush=True)
+    print(f"decoder: loss {steps[-1].loss:.3f} after {size.steps} steps", flush=True)
     to_hf(trainer.model.cpu(), folder / "model", tokenizer.transformers())
-    return folder / "model"
+    return str(folder / "model")
+
+
+def encoder(size: Size, folder: Path) -> str:
+    """An encoder of BERT's shape, trained on masked tokens, as a Hugging Face folder."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling
+
+    tokenizer = tokenizer_of(size, folder / "tokenizer")[0].transformers()
+    texts = [" ".join(s.words) for s in made_sentences(list(LANGUAGES), size.texts, "text")]
+    tokenizer.add_special_tokens({"mask_token": "<mask>", "pad_token": "<pad>"})
+    torch.manual_seed(0)
+    shape = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=4,
+        intermediate_size=3 * size.hidden,
+        max_position_embeddings=128,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model, ids = BertForMaskedLM(shape), tokenizer(texts, truncation=True, max_length=128)["input_ids"]
+    masked = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
+    steps = 4 * size.steps  # a masked model learns from 15 tokens in 100
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+    falling = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, steps, pct_start=0.1)
+    draw, losses = np.random.default_rng(0), []
+    for _ in range(steps):
+        chosen = draw.integers(len(ids), size=32)
+        loss = model(**masked([{"input_ids": ids[i]} for i in chosen])).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        falling.step()
+        losses.append(float(loss.detach()))
+    print(f"encoder: loss {np.mean(losses[-50:]):.3f} after {steps} steps", flush=True)
+    model.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    return str(folder / "model")
 
 
 def made_task(size: Size) -> Task:
@@ -109,12 +158,13 @@ def made_task(size: Size) -> Task:
     )
 
 
-def one(model: str, task: Task, size: Size, share: float, seed: int, name: str, how: dict[str, Any]) -> dict[str, Any]:
+def one(model: str, size: Size, share: float, seed: int, name: str, given: dict[str, Any]) -> dict[str, Any]:
     """A row of the results."""
+    how = {**SCHEDULES[name], **given}
     epochs = min(how.get("epochs", size.cap), size.cap)
     settings = ProbeSettings(**{**how, "epochs": epochs, "share": share, "seed": seed})
     begun = time.monotonic()
-    found = probe_ner(model, task, settings)
+    found = probe_ner(model, made_task(size), settings)
     return {
         "share": share,
         "sentences": found.sentences["train"],
@@ -127,6 +177,15 @@ def one(model: str, task: Task, size: Size, share: float, seed: int, name: str, 
         "epochs": len(found.history),
         "seconds": round(time.monotonic() - begun, 1),
     }
+
+
+def quiet() -> None:
+    """Of each process, before anything else."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -168,15 +227,10 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--sentences", type=int)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes, of one thread each")
     parser.add_argument("--smallest", action="store_true")
     parser.add_argument("--to", type=Path)
     options = parser.parse_args()
-    import torch
-    import transformers
-
-    torch.set_num_threads(options.threads)
-    transformers.utils.logging.disable_progress_bar()
     given = {key: getattr(options, key) for key in ("seeds", "sentences") if getattr(options, key)}
     size = Size(**{**asdict(SMALLEST if options.smallest else Size()), **given})
     target = options.to or ROOT / "benchmarks/results/probe.json"
@@ -186,27 +240,34 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "command": "python benchmarks/probe.py " + " ".join(sys.argv[1:]),
     }
-    task = made_task(size)
-    with tempfile.TemporaryDirectory() as folder:
-        models = {name: name for name in options.model} or {"decoder": str(pretrained(size, Path(folder)))}
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(options.workers, SPAWN, quiet) as pool:
+        made = [] if options.model else [decoder, encoder]
+        told = [pool.submit(make, size, Path(folder) / make.__name__) for make in made]
+        models = {name: name for name in options.model} | {
+            make.__name__: found.result() for make, found in zip(made, told, strict=True)
+        }
+        wanted = {}
         for name, model in models.items():
-            token = options.token or ("first" if options.model else "last")
-            settings = {"learning_rate": options.learning_rate, "token": token, "size": asdict(size)}
-            settings = json.loads(json.dumps(settings))
+            token = options.token or ("last" if name == "decoder" and not options.model else "first")
+            how = {"learning_rate": options.learning_rate, "token": token}
+            settings = json.loads(json.dumps({**how, "size": asdict(size)}))
             about = results.get(name, {})
-            rows = about["rows"] if about.get("settings") == settings else []
+            rows = about["rows"] if options.model and about.get("settings") == settings else []
+            results[name] = {"settings": settings, "rows": rows, "summary": summary(rows)}
             done = {(row["share"], row["seed"], row["schedule"]) for row in rows}
-            for share in size.shares:
-                for seed in range(size.seeds):
-                    for schedule, how in SCHEDULES.items():
-                        if (share, seed, schedule) in done:
-                            continue
-                        how = {**how, "learning_rate": options.learning_rate, "token": token}
-                        rows.append(one(model, task, size, share, seed, schedule, how))
-                        print(json.dumps(rows[-1]), flush=True)
-                        results[name] = {"settings": settings, "rows": rows, "summary": summary(rows)}
-                        if not options.smallest or options.to:
-                            target.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            for at in product(size.shares, range(size.seeds), SCHEDULES):
+                if at not in done:
+                    wanted[pool.submit(one, model, size, *at, how)] = name
+        for future in as_completed(wanted):
+            name, row = wanted[future], future.result()
+            rows = results[name]["rows"]
+            rows.append(row)
+            rows.sort(key=lambda row: (row["share"], row["seed"], row["schedule"]))
+            print(json.dumps({"model": name, **row}), flush=True)
+            results[name]["summary"] = summary(rows)
+            if not options.smallest or options.to:
+                target.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        for name in models:
             print_summary(name, results[name]["summary"])
 
 

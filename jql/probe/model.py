@@ -145,6 +145,7 @@ def _static(folder: Path, labels: int) -> Tagger:
 
 def _contextual(spec: EncoderSpec, labels: int) -> Tagger:
     from transformers import AutoConfig, AutoModel, AutoTokenizer, JinaEmbeddingsV3Model, PreTrainedConfig
+    from transformers.utils import logging
 
     raw = PreTrainedConfig.get_config_dict(spec.model)[0]
     native = native_config(raw)
@@ -153,14 +154,19 @@ def _contextual(spec: EncoderSpec, labels: int) -> Tagger:
         raise DataError(f"{spec.model}: expected an encoder or a decoder, got {config.model_type}, which is both")
     state = merged_state(spec, raw if native != raw else {}, {})
     loader: Any = JinaEmbeddingsV3Model if state else AutoModel
-    net, info = loader.from_pretrained(
-        None if state else spec.model,
-        config=config,
-        state_dict=state,
-        dtype=torch.float32,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # reported below, like what is missing
-    )
+    loudness = logging.get_verbosity()
+    logging.set_verbosity_error()  # it lists what pretraining had and a probe has not, and the weights that are missing
+    try:
+        net, info = loader.from_pretrained(
+            None if state else spec.model,
+            config=config,
+            state_dict=state,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported below, like what is missing
+        )
+    finally:
+        logging.set_verbosity(loudness)
     # transformers fills what it does not find with random numbers and only warns.
     absent = sorted(name for name in info["missing_keys"] if "pooler." not in name)
     wrong = [*absent, *sorted(str(key[0]) for key in info["mismatched_keys"])]
