@@ -155,7 +155,8 @@ def _contextual(spec: EncoderSpec, labels: int) -> Tagger:
     state = merged_state(spec, raw if native != raw else {}, {})
     loader: Any = JinaEmbeddingsV3Model if state else AutoModel
     loudness = logging.get_verbosity()
-    logging.set_verbosity_error()  # it lists what pretraining had and a probe has not, and the weights that are missing
+    # It lists what pretraining had and a probe has not, and the weights that are missing.
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         net, info = loader.from_pretrained(
             None if state else spec.model,
