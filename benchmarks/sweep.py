@@ -1,6 +1,6 @@
 """Which published directions of stable pretraining does a CPU show? pipelines/sweep.yaml on real English documents.
 
-    python benchmarks/sweep.py FOLDER [--run runs/sweep] [--workers N] [STAGE.FIELD=VALUE ...]
+    python benchmarks/sweep.py FOLDER [--run runs/sweep] [--workers N] [--picture FILE] [STAGE.FIELD=VALUE ...]
     python benchmarks/sweep.py FOLDER --time        # one model, to say how long all of them will take
 
 FOLDER holds web/eng_Latn.parquet and judged/fineweb_edu_en.parquet: about 4,000 pages, 3.1 M tokens. Models of 1.9 M
@@ -13,6 +13,7 @@ appear may still be there at another.
 import argparse
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,19 @@ def timed(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def picture(page: Path, to: Path) -> None:
+    """The losses of RUN/sweep.html as a PNG; needs chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 1300, "height": 900})
+        opened.goto(page.resolve().as_uri())
+        opened.wait_for_selector("#rates .plot-container >> nth=-1")
+        opened.locator("#rates").screenshot(path=to)
+        browser.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -79,6 +93,7 @@ def main() -> None:
     parser.add_argument("--run", default="runs/sweep")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--time", action="store_true")
+    parser.add_argument("--picture", type=Path, help="PNG of the losses")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/sweep.json")
     options = parser.parse_intermixed_args()
     inputs = Path(options.run + "-input")
@@ -104,6 +119,8 @@ def main() -> None:
         **found,
     }
     options.out.write_text(json.dumps(line, indent=1) + "\n", encoding="utf-8")
+    if options.picture:
+        picture(Path(options.run) / "sweep.html", options.picture)
     told = [f"{one['claim']}: {one['outcome']}" for one in found["directions"]]
     print(json.dumps({"benchmark": "sweep", "wall_s": line["wall_s"], "directions": told}))
 
