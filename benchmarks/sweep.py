@@ -5,7 +5,7 @@
 
 FOLDER holds web/eng_Latn.parquet and judged/fineweb_edu_en.parquet: about 4,000 pages, 3.1 M tokens. Models of 1.9 M
 weights with a vocabulary of 4,096, at three learning rates up to 0.1, three seeds; strengths of mu-loss and z-loss are
-tuned with a fourth: 105 models, two hours of two cores. The same command goes on. Prints one JSON line and writes
+tuned with a fourth: 105 models, 3.3 hours of a core. The same command goes on. Prints one JSON line and writes
 benchmarks/results/sweep.json; tables, picture and curves are in the run folder. At this size a direction that does not
 appear may still be there at another.
 """
