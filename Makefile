@@ -19,7 +19,7 @@ full: .venv/installed-ml  ## the whole method on the sample: raters, judges, hea
 	$(BIN)/jql report runs/full
 
 test: .venv/installed-dev /usr/bin/chromium  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv/installed-dev  ## style and types
 	$(BIN)/ruff check .

@@ -57,6 +57,13 @@ WORDS = [
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is not here")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In two processes (make test) a file's tests stay together, and all files that use Ray: one Ray for the session."""
+    with_ray = {item.path for item in items if "ray_address" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if item.path in with_ray else item.nodeid.split("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def ray_address() -> Iterator[str]:
     """Address of the one Ray of this test session; 4 logical CPUs, so that a dying actor's successor finds room."""

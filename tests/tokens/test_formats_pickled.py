@@ -30,6 +30,9 @@ def test_of_many_pairs(protocol):
 
 
 class Hostile:
+    def __repr__(self):
+        return "Hostile()"
+
     def __reduce__(self):
         return os.mkdir, ("hostile",)
 
