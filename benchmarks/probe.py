@@ -13,7 +13,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from heuristics_agreement import machine
 
 from jql.laboratory.sensitivity import over_seeds
 from jql.probe.config import ProbeSettings
@@ -117,8 +117,8 @@ def encoder(size: Size, folder: Path) -> str:
     import torch
     from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling
 
-    tokenizer = tokenizer_of(size, folder / "tokenizer")[0].transformers()
-    texts = [" ".join(s.words) for s in made_sentences(list(LANGUAGES), size.texts, "text")]
+    ours, texts = tokenizer_of(size, folder / "tokenizer")
+    tokenizer = ours.transformers()
     tokenizer.add_special_tokens({"mask_token": "<mask>", "pad_token": "<pad>"})
     torch.manual_seed(0)
     shape = BertConfig(
@@ -236,7 +236,7 @@ def main() -> None:
     target = options.to or ROOT / "benchmarks/results/probe.json"
     results = json.loads(target.read_text(encoding="utf-8")) if target.is_file() and not options.smallest else {}
     results |= {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
         "command": "python benchmarks/probe.py " + " ".join(sys.argv[1:]),
     }
